@@ -1,0 +1,43 @@
+# `make demo` and `make test` need only Python >= 3.11, make and a package index: they make .venv themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-long check bench conformance format clean
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[dev]
+	@touch $@
+
+demo: $(READY) ## a supervised tree whose processes are killed one after the other
+	$(BIN)/python -m examples.demo
+
+test: $(READY) ## every test that takes less than a minute
+	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage report
+
+test-long: $(READY) ## the tests that take minutes
+	$(BIN)/python -m pytest -m long --timeout 1800
+
+check: $(READY) ## format, lint, types, import contracts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.conformance.table --check
+
+conformance: $(READY) ## write tests/conformance/README.md anew
+	$(BIN)/python -m tests.conformance.table
+
+bench: $(READY) ## ratios to peers, in one run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[bench]
+	$(BIN)/python -m benchmarks
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .coverage*

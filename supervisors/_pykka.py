@@ -1,0 +1,341 @@
+"""Pykka's actor on an asyncio loop: the hooks that Pykka has for other runtimes.
+
+The only module that imports Pykka, and the only one that creates tasks. An actor's whole life is one generator,
+`LoopActor._live`: it runs until it yields `IDLE` (no message), `LATER` (others' turn) or a coroutine, which is
+then driven in a task whose outcome is sent back in. An actor whose callbacks are plain functions has no task.
+"""
+
+import asyncio
+import concurrent.futures
+import sys
+import types
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, Final, TypeVar, cast
+
+import pykka
+from pykka import ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
+from pykka._envelope import Envelope
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
+from typing_extensions import override
+
+from supervisors.errors import BlockingCallError
+from supervisors.exit_reason import Crashed, ExitReason, Killed
+from supervisors.reports import report_immortal
+
+__all__ = [
+    "IDLE",
+    "LATER",
+    "ActorDeadError",
+    "ActorFuture",
+    "ActorRef",
+    "ActorRegistry",
+    "Envelope",
+    "Life",
+    "LoopActor",
+    "ThreadingActor",
+    "is_proxy_message",
+    "is_stop_message",
+    "stop_request",
+]
+
+T = TypeVar("T")
+
+
+class _Pause:
+    __slots__ = ()
+
+
+IDLE: Final = _Pause()
+LATER: Final = _Pause()
+
+Life = Generator["_Pause | Coroutine[Any, Any, Any]", Any, ExitReason]
+
+
+class _Exiting(BaseException):
+    """Leaves the driver of a coroutine whose process has to end."""
+
+
+class LoopActor(pykka.Actor):
+    """A Pykka actor that lives on an event loop, as a generator.
+
+    Subclasses say what happens in it (`_live`) and after it (`_ended`).
+    """
+
+    __slots__ = ("_awaiting", "_context", "_exit", "_life", "_loop", "_task", "_waiting")
+
+    _context: Context
+    _loop: asyncio.AbstractEventLoop
+    _life: Life | None  # None before the start and after the end
+    _waiting: bool  # the life is at IDLE: a message has to wake it
+    _task: "asyncio.Task[None] | None"  # drives the coroutine that the life waits in
+    _awaiting: "asyncio.Future[Any] | None"  # what that coroutine waits for; None while it runs
+    _exit: ExitReason  # told to end with this reason; None otherwise
+
+    @abstractmethod
+    def _live(self) -> Life:
+        """Return the life: ends by returning its exit reason, looks at ``_exit`` after each callback."""
+
+    @abstractmethod
+    def _ended(self, reason: ExitReason) -> None:
+        """Tell the world that the life is over. Runs once, and no callback of the actor runs after it."""
+
+    @staticmethod
+    def _create_future() -> "ActorFuture[Any]":
+        return ActorFuture()
+
+    def _begin(self) -> None:
+        self._life = self._live()
+        self._loop.call_soon(self._step, context=self._context)
+
+    def _wake(self) -> None:
+        """Let the life go on, because there is a message. Only while it waits."""
+        self._waiting = False
+        self._loop.call_soon(self._step, context=self._context)
+
+    def _end_with(self, reason: ExitReason) -> None:
+        """End the life for ``reason`` without its consent.
+
+        At once where it waits; where a callback runs, when that returns or, being a coroutine, at its next
+        suspension point.
+        """
+        life = self._life
+        if life is None:
+            return
+        if life.gi_running:
+            self._exit = reason
+        elif self._task is not None:
+            self._exit = reason
+            if self._awaiting is not None:
+                self._task.cancel()
+        else:
+            self._finish(reason)
+
+    def _step(self) -> None:
+        life = self._life
+        if life is None:
+            return
+        try:
+            wanted = life.send(None)
+        except StopIteration as stop:
+            self._finish(stop.value)
+        except BaseException as error:
+            self._finish(Crashed(error))
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            if wanted is IDLE:
+                self._waiting = True
+            elif wanted is LATER:
+                self._loop.call_soon(self._step, context=self._context)
+            else:
+                coro = cast("Coroutine[Any, Any, Any]", wanted)
+                self._task = self._loop.create_task(self._drive(coro), context=self._context)
+
+    def _finish(self, reason: ExitReason) -> None:
+        life, self._life = self._life, None
+        self._task = None
+        if life is not None:
+            life.close()
+            self._ended(reason)
+
+    async def _drive(self, coro: Coroutine[Any, Any, Any]) -> None:
+        """Run the life in this task, from inside ``coro`` until it waits for a message."""
+        life = cast("Life", self._life)
+        wanted: _Pause | Coroutine[Any, Any, Any] = coro
+        try:
+            while wanted is not IDLE:
+                if wanted is LATER:
+                    wanted = asyncio.sleep(0)
+                try:
+                    result = await self._steps(cast("Coroutine[Any, Any, Any]", wanted))
+                except (Exception, asyncio.CancelledError) as error:
+                    if cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                        raise  # the task was cancelled from outside: the loop is closing
+                    wanted = life.throw(error)
+                else:
+                    wanted = life.send(result)
+        except StopIteration as stop:
+            self._finish(stop.value)
+        except _Exiting:
+            self._finish(self._exit)
+        except asyncio.CancelledError:
+            self._finish(Killed())
+        except BaseException as error:
+            self._finish(Crashed(error))
+            raise
+        else:
+            self._task = None
+            self._waiting = True
+
+    @types.coroutine
+    def _steps(self, coro: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
+        """Await ``coro``, unless the process has to end: then it is thrown out of its suspension point."""
+        error: BaseException | None = None
+        future = None
+        while True:
+            if self._exit is not None:
+                self._throw_out(coro, future)
+                raise _Exiting
+            try:
+                future = coro.send(None) if error is None else coro.throw(error)
+            except StopIteration as stop:
+                return cast("T", stop.value)
+            error = None
+            if self._exit is not None:
+                continue
+            self._awaiting = future
+            try:
+                if future is None or future.__class__ is asyncio.Future:
+                    yield future
+                else:
+                    yield from _wait_beside(future, self)
+            except GeneratorExit:
+                coro.close()
+                raise
+            except BaseException as thrown:
+                error = thrown
+            finally:
+                self._awaiting = None
+
+    def _throw_out(self, coro: Coroutine[Any, Any, Any], future: "asyncio.Future[Any] | None") -> None:
+        """End ``coro`` now, and what it waits for. It may clean up, but no longer wait: then it is closed."""
+        if future is not None:
+            future.cancel()
+        try:
+            future = coro.throw(asyncio.CancelledError())
+        except BaseException:
+            return
+        if future is not None:
+            future.cancel()
+        try:
+            coro.close()
+        except RuntimeError:
+            report_immortal(self)
+
+
+def _wait_beside(future: "asyncio.Future[Any]", actor: LoopActor) -> Generator[Any, None, None]:
+    """Wait until ``future`` (a task, a gather) is done, or ``actor`` must end, even if cancelling it takes long."""
+    loop = future.get_loop()
+    future._asyncio_future_blocking = False  # noqa: SLF001 -- the protocol between a future and who awaits it
+    while not future.done():
+        waiter = loop.create_future()
+
+        def wake(_: object, waiter: "asyncio.Future[None]" = waiter) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        future.add_done_callback(wake)
+        try:
+            yield from waiter
+        except asyncio.CancelledError:
+            future.cancel()
+            if actor._exit is not None:  # noqa: SLF001
+                future.remove_done_callback(wake)
+                raise
+
+
+class ActorFuture(pykka.Future[T]):
+    """What ``ask(block=False)`` returns: await it on a loop, `get` it in a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.promise: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._sources: tuple[pykka.Future[Any], ...] = ()
+
+    @override
+    def get(self, *, timeout: float | None = None) -> T:
+        """Return the value; wait up to ``timeout`` seconds for it.
+
+        Raises:
+            BlockingCallError: called on a running loop before the value is there: await the future instead.
+            pykka.Timeout: the time-out passed.
+        """
+        if self._get_hook is not None:
+            return super().get(timeout=timeout)
+        if not self.promise.done() and asyncio._get_running_loop() is not None:  # noqa: SLF001
+            msg = "waiting here blocks the loop that has to answer: await the future, or block in another thread"
+            raise BlockingCallError(msg)
+        try:
+            return cast("T", self.promise.result(timeout))
+        except TimeoutError as error:
+            if self.promise.done():
+                raise
+            raise pykka.Timeout(f"{timeout} seconds") from error
+
+    @override
+    def set(self, value: T | None = None) -> None:
+        self.promise.set_result(value)
+
+    @override
+    def set_exception(self, exc_info: Any = None) -> None:
+        error = (exc_info or sys.exc_info())[1]
+        self.promise.set_exception(error)
+
+    @override
+    def filter(self, func: Any) -> Any:
+        return self._after(super().filter(func), self)
+
+    @override
+    def join(self, *futures: pykka.Future[Any]) -> Any:
+        return self._after(super().join(*futures), self, *futures)
+
+    @override
+    def map(self, func: Callable[[T], Any]) -> Any:
+        return self._after(super().map(func), self)
+
+    @override
+    def reduce(self, func: Any, *args: Any) -> Any:
+        return self._after(super().reduce(func, *args), self)
+
+    @override
+    def __await__(self) -> Generator[Any, None, T]:
+        yield from self._settled().__await__()
+        return self.get()
+
+    __iter__ = __await__
+
+    async def _settled(self) -> None:
+        """Wait until `get` does not block."""
+        if self._get_hook is None:
+            await asyncio.wait([asyncio.wrap_future(self.promise)])
+        for source in self._sources:
+            if isinstance(source, ActorFuture):
+                await source._settled()  # noqa: SLF001
+            else:
+                await asyncio.to_thread(source.get)
+
+    @staticmethod
+    def _after(future: Any, *sources: pykka.Future[Any]) -> Any:
+        future._sources = sources  # noqa: SLF001
+        return future
+
+    def stopped(self) -> "ActorFuture[bool]":
+        """Return whether the actor asked to stop with this was alive."""
+
+        def was_alive(timeout: float | None) -> bool:
+            try:
+                self.get(timeout=timeout)
+            except ActorDeadError:
+                return False
+            return True
+
+        future: ActorFuture[bool] = ActorFuture()
+        future.set_get_hook(was_alive)
+        return cast("ActorFuture[bool]", self._after(future, self))
+
+
+def stop_request(ref: ActorRef[Any]) -> "ActorFuture[None]":
+    """Ask the actor to stop as Pykka's ``stop`` does; done when it has."""
+    return cast("ActorFuture[None]", ref.ask(_ActorStop(), block=False))
+
+
+def is_stop_message(envelope: Envelope[Any]) -> bool:
+    """Tell whether Pykka's ``stop`` sent this."""
+    return isinstance(envelope.message, _ActorStop)
+
+
+def is_proxy_message(envelope: Envelope[Any]) -> bool:
+    """Tell whether a Pykka proxy sent this."""
+    return isinstance(envelope.message, ProxyCall | ProxyGetAttr | ProxySetAttr)

@@ -1,0 +1,180 @@
+"""What callbacks receive and what they return.
+
+Erlang: the message and return tuples of gen_server.
+"""
+
+from asyncio import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from supervisors.errors import ServerDownError
+from supervisors.exit_reason import ExitReason, to_exit_reason
+
+if TYPE_CHECKING:
+    from supervisors.process import Process
+    from supervisors.ref import Ref
+
+__all__ = [
+    "NO_REPLY",
+    "Cast",
+    "Continue",
+    "Down",
+    "Exit",
+    "From",
+    "Ignore",
+    "MonitorRef",
+    "NoReply",
+    "Refuse",
+    "Reply",
+    "Stop",
+    "Timeout",
+]
+
+
+class _NoReplyType:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<no reply>"
+
+
+NO_REPLY: Final = _NoReplyType()
+
+
+class From:
+    """A caller that waits for the answer to ``request``; give it to `reply`, once. Erlang: ``From``.
+
+    It may be kept, and handed to another process or thread that answers in the server's stead. The caller
+    stops waiting when the server ends.
+    """
+
+    __slots__ = ("_future", "_server", "ref", "request")
+
+    def __init__(self, request: object, server: "Process", future: "Future[Any]", ref: "Ref | None") -> None:
+        self.request = request
+        self.ref = ref
+        self._server = server
+        self._future = future
+
+    def __repr__(self) -> str:
+        return f"<From {self.ref or 'outside'}>"
+
+    def reply(self, value: object) -> None:
+        """Answer with ``value``. A caller that no longer waits, or was answered, does not get it."""
+        self._server.settle(self)
+        if not self._future.done():
+            self._future.set_result(value)
+
+    def refuse(self, error: BaseException) -> None:
+        """Answer with ``error``, which the caller's `call` raises."""
+        self._server.settle(self)
+        if not self._future.done():
+            self._future.set_exception(error)
+
+    def server_down(self, reason: ExitReason) -> None:
+        """Fail the call: the server ended with ``reason``."""
+        if not self._future.done():
+            cause = getattr(reason, "error", None)
+            error = self._down_error(reason)
+            error.__cause__ = cause
+            self._future.set_exception(error)
+
+    def _down_error(self, reason: ExitReason) -> Exception:
+        return ServerDownError(reason, self._server.ref, self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A request without an answer, on its way to ``handle_cast``."""
+
+    request: object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MonitorRef:
+    """Names one monitor; equal only to itself."""
+
+    watched: "Ref | str"
+    tag: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The monitored process ended. ``ref`` is what was monitored: a ref, or a name. Erlang: ``'DOWN'``."""
+
+    monitor: MonitorRef
+    ref: "Ref | str"
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """An exit signal of a linked process, or one sent by ``ref``, to a process that traps exits.
+
+    ``ref`` is None when code outside any process sent it. Erlang: ``'EXIT'``.
+    """
+
+    ref: "Ref | None"
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """The time-out that a callback asked for has passed with no message. Erlang: ``timeout``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """From ``init``: run ``handle_continue(term)`` before any message."""
+
+    term: object
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """From ``handle_call``: answer ``value``.
+
+    ``timeout`` (seconds) asks for a `Timeout` when no message arrives before; ``continue_`` is given to
+    ``handle_continue`` before any message. Not both.
+    """
+
+    value: object
+    timeout: float | None = None
+    continue_: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """From any callback: go on. After ``handle_call`` the answer comes later, with `reply`.
+
+    ``timeout`` and ``continue_`` as in `Reply`.
+    """
+
+    timeout: float | None = None
+    continue_: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """From ``handle_call``: the caller's `call` raises ``error``; the server goes on."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """From any callback: run ``terminate(reason)`` and end. From ``init``: do not start.
+
+    ``reply`` answers the call being handled, after ``terminate``.
+    """
+
+    reason: ExitReason
+    reply: object = NO_REPLY
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", to_exit_reason(self.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """From ``init``: do not start, and that is no failure. The starter gets None."""

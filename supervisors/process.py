@@ -1,0 +1,508 @@
+"""A process: mailbox, links, monitors, exit signals, trapping.
+
+Erlang: what ``erlang:link/1``, ``monitor/2``, ``exit/2`` and ``process_flag(trap_exit, _)`` do (Reference Manual,
+"Processes").
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import Context, ContextVar, copy_context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from typing_extensions import override
+
+from supervisors._pykka import ActorDeadError, ActorFuture, ActorRegistry, LoopActor
+from supervisors.errors import NoCurrentProcessError, ProcessExit, StartError
+from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal, to_exit_reason
+from supervisors.messages import Cast, Down, Exit, From, MonitorRef
+from supervisors.ref import Ref
+from supervisors.reports import report_dropped
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Awaitable
+
+    from supervisors.system import System
+
+__all__ = ["Debug", "Process", "current", "current_process", "reason_of"]
+
+_current: ContextVar["Process"] = ContextVar("supervisors.current")
+
+
+def current() -> Ref:
+    """Return the ref of the process that this runs in. Erlang: ``self()``.
+
+    Raises:
+        NoCurrentProcessError: this is not inside a process.
+    """
+    return current_process("current()").ref
+
+
+def current_process(what: str) -> "Process":
+    """Return the process that this runs in, for ``what``.
+
+    Raises:
+        NoCurrentProcessError: this is not inside a process.
+    """
+    process = _current.get(None)
+    if process is None:
+        msg = f"{what} works only inside a process: call it from a callback, or use System.start and Ref methods"
+        raise NoCurrentProcessError(msg)
+    return process
+
+
+def reason_of(error: BaseException) -> ExitReason:
+    """Return the exit reason of a process whose callback raised ``error``."""
+    return error.reason if isinstance(error, ProcessExit) else Crashed(error)
+
+
+class Debug(Protocol):
+    """Looks at, or meddles with, what a process does; see `sys` and `faults`."""
+
+    def arriving(self, process: "Process", message: object) -> Iterable[tuple[float, object]]:
+        """Return what is to be put into the mailbox instead of ``message``, each after so many seconds."""
+
+    def before(self, process: "Process", callback: str, message: object) -> "Awaitable[None] | None":
+        """Run before ``callback``; what it raises, the callback raises; what it returns is awaited first."""
+
+    def after(self, process: "Process", callback: str, message: object, result: object) -> None:
+        """Run after ``callback`` returned ``result``."""
+
+
+class Process(LoopActor):
+    """One process. Subclasses give it a life; users subclass `GenServer`.
+
+    Runs on its System's loop; of its methods only the ``deliver`` ones and `signal` may be called in another thread.
+    """
+
+    __slots__ = (
+        "_args",
+        "_calls",
+        "_debug",
+        "_dropped",
+        "_ends",
+        "_held",
+        "_kwargs",
+        "_links",
+        "_monitoring",
+        "_monitors",
+        "_queue",
+        "_registered",
+        "_starter",
+        "_system",
+        "_timers",
+        "ref",
+    )
+
+    is_supervisor: ClassVar[bool] = False
+    trap_exit: bool = False  # settable in init; then exit signals become `Exit` messages
+    max_mailbox: ClassVar[int | None] = None  # calls beyond it are refused, casts and infos dropped and counted
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self._args = args
+        self._kwargs = kwargs
+        self._life = None
+        self._task = None
+        self._awaiting = None
+        self._waiting = False
+        self._exit = None
+        self._queue: deque[object] | None = None  # made for the first message
+        self._held: deque[object] | None = None  # kept back while suspended
+        self._links: dict[Process, None] | None = None
+        self._monitors: dict[MonitorRef, Process] | None = None
+        self._monitoring: dict[MonitorRef, Process] | None = None
+        self._ends: list[asyncio.Future[ExitReason]] | None = None
+        self._calls: set[From] | None = None
+        self._timers: dict[asyncio.TimerHandle, None] | None = None
+        self._starter: asyncio.Future[Ref | None] | None = None
+        self._debug: tuple[Debug, ...] | None = None
+        self._dropped = 0
+        self._registered = False
+        self.ref = Ref(self)
+
+    @override
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.ref}>"
+
+    __str__ = __repr__
+
+    @property
+    def system(self) -> "System":
+        """The System that this process lives in."""
+        return self._system
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that this process runs on."""
+        return self._loop
+
+    @property
+    def callback_task(self) -> "asyncio.Task[None] | None":
+        """The task that an async callback runs in; None when none does."""
+        return self._task
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is in a callback, or has a message to handle."""
+        return not self._waiting
+
+    @property
+    def mailbox_length(self) -> int:
+        """How many messages wait. Erlang: ``message_queue_len``."""
+        return len(self._queue or ()) + len(self._held or ())
+
+    @property
+    def dropped(self) -> int:
+        """How many messages the full mailbox dropped."""
+        return self._dropped
+
+    @staticmethod
+    def caller() -> "Process | None":
+        """Return the process that this runs in; None outside."""
+        return _current.get(None)
+
+    # Start
+
+    def launch(self, system: "System", parent: "Process | None") -> None:
+        """Begin the life in ``system``, started by ``parent``. Call once, on the System's loop."""
+        self._system = system
+        self._loop = system.loop
+        self.ref.parent = parent.ref if parent is not None else None
+        self.ref.pid = system.adopt(self)
+        context = self._context = copy_context()
+        context.run(_current.set, self)
+        self._begin()
+
+    def started(self) -> None:
+        """Tell the starter that ``init`` is done."""
+        starter, self._starter = self._starter, None
+        if starter is not None and not starter.done():
+            starter.set_result(self.ref)
+
+    def ignored(self) -> None:
+        """Tell the starter that ``init`` chose not to run."""
+        starter, self._starter = self._starter, None
+        self._unlink_trapping_parent()
+        if starter is not None and not starter.done():
+            starter.set_result(None)
+
+    def _unlink_trapping_parent(self) -> None:
+        """Leave no stray Exit with a starter that learns the outcome anyway (OTP >= 26; erlang/otp PR 6843)."""
+        parent = self.ref.parent and self.ref.parent._process  # noqa: SLF001
+        if parent and parent.trap_exit:
+            self.unlink(parent)
+
+    # Mailbox
+
+    def deliver(self, message: object) -> None:
+        """Put ``message`` into the mailbox, whatever its bound. A dead process drops it."""
+        if get_ident() != self._system.thread:
+            self._loop.call_soon_threadsafe(self.deliver, message)
+            return
+        if self._debug is not None:
+            self._deliver_debugged(message)
+        else:
+            self.insert(message)
+
+    def deliver_bounded(self, message: object) -> None:
+        """Put ``message`` into the mailbox; a full one drops and counts it."""
+        if self.max_mailbox is not None and self.mailbox_length >= self.max_mailbox:
+            self._drop()
+        else:
+            self.deliver(message)
+
+    def deliver_call(self, from_: From, message: object) -> None:
+        """Put ``message``, which carries the call ``from_``, into the mailbox; it fails when the process ends."""
+        if self._calls is None:
+            self._calls = {from_}
+        else:
+            self._calls.add(from_)
+        self.deliver(message)
+
+    def settle(self, from_: From) -> None:
+        """Forget a call that was answered or given up."""
+        if self._calls is not None:
+            self._calls.discard(from_)
+
+    def insert(self, message: object) -> None:
+        """Put ``message`` into the mailbox untouched by any `Debug`."""
+        if self._life is None:
+            return
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(message)
+        if self._waiting:
+            self._wake()
+
+    def _deliver_debugged(self, message: object) -> None:
+        arriving: list[tuple[float, object]] = [(0.0, message)]
+        for debug in self._debug or ():
+            arriving = [
+                (delay + more, instead)
+                for delay, one in arriving
+                for more, instead in debug.arriving(self, one)
+            ]
+        for delay, instead in arriving:
+            if delay > 0:
+                self.after(delay, self.insert, instead)
+            else:
+                self.insert(instead)
+
+    def debug_with(self, debug: Debug) -> None:
+        """Have ``debug`` look at all that happens from now on."""
+        self._debug = (*(self._debug or ()), debug)
+
+    def debug_without(self, debug: Debug) -> None:
+        """Undo `debug_with`."""
+        self._debug = tuple(d for d in self._debug or () if d is not debug) or None
+
+    @property
+    def debugs(self) -> "tuple[Debug, ...]":
+        """Who looks at this process."""
+        return self._debug or ()
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        if str(self._dropped).strip("0") == "1":
+            report_dropped(self.ref, self._dropped, self.max_mailbox or 0)
+
+    def after(self, delay: float, function: Callable[..., None], *args: object) -> asyncio.TimerHandle:
+        """Call ``function`` in ``delay`` seconds, unless the process ends before."""
+
+        def fire() -> None:
+            self._forget_timer(handle)
+            function(*args)
+
+        handle = self._loop.call_later(delay, fire)
+        if self._timers is None:
+            self._timers = {}
+        self._timers[handle] = None
+        return handle
+
+    def cancel(self, handle: asyncio.TimerHandle) -> None:
+        """Cancel a timer made by `after`."""
+        handle.cancel()
+        self._forget_timer(handle)
+
+    def _forget_timer(self, handle: asyncio.TimerHandle) -> None:
+        if self._timers is not None:
+            self._timers.pop(handle, None)
+
+    # Links, monitors, exit signals
+
+    def link(self, other: "Process") -> None:
+        """Link the two: when one ends, the other gets an exit signal. Twice is once, and itself is nothing."""
+        if other is self:
+            return
+        for one, two in ((self, other), (other, self)):
+            if one._links is None:
+                one._links = {}
+            one._links[two] = None
+
+    def unlink(self, other: "Process") -> None:
+        """Undo `link`, if there is one."""
+        for one, two in ((self, other), (other, self)):
+            if one._links is not None:
+                one._links.pop(two, None)
+
+    def watch(self, mref: MonitorRef, target: "Process | None") -> None:
+        """Have a `Down` for ``mref`` delivered here when ``target`` ends; at once if there is none."""
+        if target is None:
+            self.deliver(Down(mref, mref.watched, NoProcess()))
+        elif target is not self:
+            if target._monitors is None:
+                target._monitors = {}
+            target._monitors[mref] = self
+            if self._monitoring is None:
+                self._monitoring = {}
+            self._monitoring[mref] = target
+
+    def unwatch(self, mref: MonitorRef, *, flush: bool) -> bool:
+        """Undo `watch`; False when it has fired already or never was. ``flush`` takes its `Down` back too."""
+        target = self._monitoring.pop(mref, None) if self._monitoring is not None else None
+        if target is not None:
+            if target._monitors is not None:
+                target._monitors.pop(mref, None)
+            return True
+        if flush:
+            for queue in (self._queue, self._held):
+                for message in [m for m in queue or () if isinstance(m, Down) and m.monitor is mref]:
+                    queue.remove(message)  # type: ignore[union-attr]
+        return False
+
+    def signal(self, sender: Ref | None, reason: ExitReason, *, linked: bool = False) -> None:
+        """Receive an exit signal from ``sender``: through a link, or from `exit_signal`."""
+        if get_ident() != self._system.thread:
+            self._loop.call_soon_threadsafe(self._signalled, sender, reason, linked)
+        else:
+            self._signalled(sender, reason, linked)
+
+    def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:  # noqa: FBT001
+        if isinstance(reason, Kill) and not linked:
+            self.end(Killed())
+        elif self.trap_exit:
+            self.deliver(Exit(sender, reason))
+        elif not isinstance(reason, Normal) or sender is self.ref:
+            self.end(reason)
+
+    def end(self, reason: ExitReason) -> None:
+        """End the process with ``reason``, without its consent and without ``terminate``."""
+        if self._exit is None or isinstance(reason, Killed):
+            self._end_with(reason)
+
+    def order_exit(self, reason: ExitReason) -> None:
+        """Tell the process to end, as its parent: who traps exits runs ``terminate`` first."""
+        if self.trap_exit:
+            self.deliver(ParentExit(self.ref.parent, reason))
+        else:
+            self.end(reason)
+
+    async def wait_end(self) -> ExitReason:
+        """Wait until the process has ended and return its exit reason. Safe to cancel."""
+        if self.ref._process is None:
+            return self.ref.exit_reason
+        end: asyncio.Future[ExitReason] = self._loop.create_future()
+        if self._ends is None:
+            self._ends = []
+        self._ends.append(end)
+        try:
+            return await end
+        finally:
+            if self._ends and end in self._ends:
+                self._ends.remove(end)
+
+    @override
+    def _ended(self, reason: ExitReason) -> None:
+        self._system.bury(self, reason)
+
+    def bury(self, reason: ExitReason) -> None:
+        """Tell all who have to do with it that this process has ended. Its name is free before anyone learns."""
+        ref = self.ref
+        if self._starter is not None:
+            self._unlink_trapping_parent()
+        ref._close(reason)
+        self._system.forget(self)
+        if self._registered:
+            ActorRegistry.unregister(ref)
+        for timer in self._timers or ():
+            timer.cancel()
+        for mref, target in (self._monitoring or {}).items():
+            if target._monitors is not None:
+                target._monitors.pop(mref, None)
+        links, monitors, ends, calls = self._links, self._monitors, self._ends, self._calls
+        self._timers = self._monitoring = self._links = self._monitors = self._ends = self._calls = None
+        self._queue = self._held = None
+        for from_ in calls or ():
+            from_.server_down(reason)
+        for end in ends or ():
+            if not end.done():
+                end.set_result(reason)
+        for mref, watcher in (monitors or {}).items():
+            if watcher._monitoring is not None:
+                watcher._monitoring.pop(mref, None)
+            watcher.deliver(Down(mref, mref.watched, reason))
+        for peer in links or ():
+            if peer._links is not None:
+                peer._links.pop(self, None)
+            peer._signalled(ref, reason, linked=True)
+        starter, self._starter = self._starter, None
+        if starter is not None and not starter.done():
+            starter.set_exception(start_error(reason))
+        del self._context
+
+    # Pykka's side
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """See `pykka.Actor.actor_urn`."""
+        return self.ref.actor_urn
+
+    @property
+    def actor_stopped(self) -> "threading.Event":  # type: ignore[override]
+        """See `pykka.Actor.actor_stopped`."""
+        return self.ref.actor_stopped
+
+    @property
+    def _actor_ref(self) -> Ref:  # type: ignore[override]
+        return self.ref
+
+    @property
+    def actor_inbox(self) -> "Inbox":  # type: ignore[override]
+        """See `pykka.Actor.actor_inbox`."""
+        return Inbox(self)
+
+    @staticmethod
+    def _create_actor_inbox() -> "Inbox":
+        msg = "a process makes its own inbox"
+        raise NotImplementedError(msg)
+
+    def _start_actor_loop(self) -> None:
+        from supervisors.system import System
+
+        self._registered = True
+        system = System.current()
+        self._system = system
+        system.run_in_loop(self.launch, system, None)
+
+    def receive_envelope(self, envelope: Any) -> None:
+        """Receive what Pykka sent."""
+        if envelope.reply_to is None:
+            self.deliver_bounded(envelope)
+            return
+        from_ = AskFrom(envelope, self)
+        if self.ref.is_alive():
+            self.deliver_call(from_, from_)
+        else:
+            from_.server_down(NoProcess())
+
+
+class ParentExit(Exit):
+    """An exit signal of the parent, whoever that is."""
+
+    __slots__ = ()
+
+
+class AskFrom(From):
+    """A caller that used Pykka's ``ask``: its future is one that any thread may wait for."""
+
+    __slots__ = ("envelope",)
+
+    def __init__(self, envelope: Any, server: Process) -> None:
+        future: ActorFuture[Any] = envelope.reply_to
+        super().__init__(envelope.message, server, future.promise, None)  # type: ignore[arg-type]
+        self.envelope = envelope
+
+    @override
+    def _down_error(self, reason: ExitReason) -> Exception:
+        return ActorDeadError(f"{self._server.ref} stopped before handling the message: {reason!r}")
+
+
+class Inbox:
+    """The door for Pykka's envelopes into a process's mailbox. Any thread may put."""
+
+    __slots__ = ("_process",)
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def put(self, envelope: Any, /) -> None:
+        """Deliver ``envelope``."""
+        self._process.system.run_in_loop(self._process.receive_envelope, envelope)
+
+    def get(self) -> Any:
+        """Raise: the process takes its messages itself."""
+        raise NotImplementedError
+
+    def empty(self) -> bool:
+        """Tell whether no message waits."""
+        return self._process.mailbox_length == 0
+
+
+def start_error(reason: ExitReason) -> StartError:
+    """Return the error for a process that ended in ``init`` with ``reason``."""
+    error = StartError(reason)
+    error.__cause__ = getattr(reason, "error", None)
+    return error
