@@ -14,12 +14,12 @@ from supervisors.gen import *
 from supervisors.gen_server import *
 from supervisors.messages import *
 from supervisors.names import *
-from supervisors.process import current
-from supervisors.ref import Ref
+from supervisors.process import current as current
+from supervisors.ref import Ref as Ref
 from supervisors.restart import *
 from supervisors.supervisor import *
-from supervisors.system import System
+from supervisors.system import System as System
 from supervisors.timer import *
 from supervisors.tree import *
 
-logger.disable("supervisors")
+logger.disable("supervisors")  # noqa: RUF067 -- a library is silent until the program enables it

@@ -82,6 +82,7 @@ class LoopActor(pykka.Actor):
         """Tell the world that the life is over. Runs once, and no callback of the actor runs after it."""
 
     @staticmethod
+    @override
     def _create_future() -> "ActorFuture[Any]":
         return ActorFuture()
 
@@ -103,7 +104,7 @@ class LoopActor(pykka.Actor):
         life = self._life
         if life is None:
             return
-        if life.gi_running:
+        if life.gi_running:  # type: ignore[attr-defined]
             self._exit = reason
         elif self._task is not None:
             self._exit = reason
@@ -218,7 +219,7 @@ class LoopActor(pykka.Actor):
 def _wait_beside(future: "asyncio.Future[Any]", actor: LoopActor) -> Generator[Any, None, None]:
     """Wait until ``future`` (a task, a gather) is done, or ``actor`` must end, even if cancelling it takes long."""
     loop = future.get_loop()
-    future._asyncio_future_blocking = False  # noqa: SLF001 -- the protocol between a future and who awaits it
+    future._asyncio_future_blocking = False
     while not future.done():
         waiter = loop.create_future()
 
@@ -231,7 +232,7 @@ def _wait_beside(future: "asyncio.Future[Any]", actor: LoopActor) -> Generator[A
             yield from waiter
         except asyncio.CancelledError:
             future.cancel()
-            if actor._exit is not None:  # noqa: SLF001
+            if actor._exit is not None:
                 future.remove_done_callback(wake)
                 raise
 
@@ -254,7 +255,7 @@ class ActorFuture(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if not self.promise.done() and asyncio._get_running_loop() is not None:  # noqa: SLF001
+        if not self.promise.done() and asyncio._get_running_loop() is not None:
             msg = "waiting here blocks the loop that has to answer: await the future, or block in another thread"
             raise BlockingCallError(msg)
         try:
@@ -275,7 +276,7 @@ class ActorFuture(pykka.Future[T]):
 
     @override
     def filter(self, func: Any) -> Any:
-        return self._after(super().filter(func), self)
+        return self._after(super().filter(func), self)  # type: ignore[misc]
 
     @override
     def join(self, *futures: pykka.Future[Any]) -> Any:
@@ -287,7 +288,7 @@ class ActorFuture(pykka.Future[T]):
 
     @override
     def reduce(self, func: Any, *args: Any) -> Any:
-        return self._after(super().reduce(func, *args), self)
+        return self._after(super().reduce(func, *args), self)  # type: ignore[misc]
 
     @override
     def __await__(self) -> Generator[Any, None, T]:
@@ -302,13 +303,13 @@ class ActorFuture(pykka.Future[T]):
             await asyncio.wait([asyncio.wrap_future(self.promise)])
         for source in self._sources:
             if isinstance(source, ActorFuture):
-                await source._settled()  # noqa: SLF001
+                await source._settled()
             else:
                 await asyncio.to_thread(source.get)
 
     @staticmethod
     def _after(future: Any, *sources: pykka.Future[Any]) -> Any:
-        future._sources = sources  # noqa: SLF001
+        future._sources = sources
         return future
 
     def stopped(self) -> "ActorFuture[bool]":

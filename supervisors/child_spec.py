@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Any, Final, TypeAlias
 
+from typing_extensions import override
+
 from supervisors.errors import ChildSpecError
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "BrutalKill",
     "ChildSpec",
     "ChildType",
+    "Class",
     "Patience",
     "Restart",
     "Start",
@@ -28,12 +31,16 @@ __all__ = [
 INFINITY: Final = math.inf
 DEFAULT_SHUTDOWN: Final = 5.0  # seconds; supervisor(3erl), shutdown
 
+Class: TypeAlias = type[Any]  # a field named `type` hides the builtin
 Start: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 class BrutalKill(Enum):
+    """The type of BRUTAL_KILL."""
+
     BRUTAL_KILL = "brutal_kill"
 
+    @override
     def __repr__(self) -> str:
         return "BRUTAL_KILL"
 
@@ -82,7 +89,7 @@ class ChildSpec:
     shutdown: Patience = None  # type: ignore[assignment]  # the default depends on type
     type: ChildType = ChildType.WORKER
     significant: bool = False
-    modules: Sequence[type] = ()
+    modules: "Sequence[Class]" = ()
 
     def __post_init__(self) -> None:
         _require_hashable(self.id)
@@ -93,7 +100,7 @@ class ChildSpec:
         if not isinstance(self.significant, bool):
             raise ChildSpecError("significant", self.significant, "must be a bool")
         if self.significant and self.restart is Restart.PERMANENT:
-            raise ChildSpecError("significant", True, "a permanent child cannot be significant")
+            raise ChildSpecError("significant", self.significant, "a permanent child cannot be significant")
         if not isinstance(self.modules, Sequence) or not all(isinstance(m, type) for m in self.modules):
             raise ChildSpecError("modules", self.modules, "must be a sequence of classes")
         if self.shutdown is None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from supervisors.child_spec import BRUTAL_KILL, ChildSpec, ChildType, Restart
+from typing_extensions import override
+
+from supervisors.child_spec import BRUTAL_KILL, ChildSpec, ChildType, Class, Restart
 from supervisors.errors import BadReturnValueError, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Killed, Normal, Shutdown
 from supervisors.messages import Exit
@@ -26,6 +28,7 @@ class Restarting(Enum):
 
     RESTARTING = "restarting"
 
+    @override
     def __repr__(self) -> str:
         return "RESTARTING"
 
@@ -42,7 +45,7 @@ class Child:
     id: object
     ref: ChildRef
     type: ChildType
-    modules: Sequence[type]
+    modules: Sequence[Class]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ async def start_one(supervisor: Process, spec: ChildSpec) -> tuple[Ref | None, A
             pass
         case _:
             raise StartError(Crashed(BadReturnValueError("start", result)), spec)
-    process = ref._process  # noqa: SLF001
+    process = ref._process
     if process is None:  # it has ended already: that is a crash like any later one
         supervisor.deliver(Exit(ref, ref.exit_reason))
     else:

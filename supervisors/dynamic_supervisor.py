@@ -65,6 +65,7 @@ class DynamicSupervisor(BaseSupervisor):
 
     __slots__ = ()
 
+    @override
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Return the `DynamicSupFlags`."""
         return DynamicSupFlags(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from supervisors.child_spec import ChildSpec
     from supervisors.exit_reason import ExitReason
@@ -69,6 +71,7 @@ class StartError(SupervisorsError):
         self.reason = reason
         self.child = child
 
+    @override
     def __str__(self) -> str:
         """Name the child, where there is one, and the reason."""
         what = "process" if self.child is None else f"child {self.child.id!r}"

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-async def call(server: Server, request: object, timeout: float | None = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109 -- OTP's
+async def call(server: Server, request: object, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
     """Ask ``server`` for an answer to ``request``; ``timeout`` in seconds, None for ever. As `Ref.call`.
 
     Raises:
@@ -72,7 +72,7 @@ def reply(from_: From, value: object) -> None:
     from_.reply(value)
 
 
-async def stop(server: Server, reason: ExitReason = Normal(), timeout: float | None = None) -> None:  # noqa: ASYNC109, B008
+async def stop(server: Server, reason: ExitReason = Normal(), timeout: float | None = None) -> None:  # noqa: B008
     """Stop ``server`` after the messages it has: ``terminate(reason)`` runs, whether it traps exits or not.
 
     Raises:
@@ -81,7 +81,7 @@ async def stop(server: Server, reason: ExitReason = Normal(), timeout: float | N
         CallingSelfError: a process stops itself; return `Stop` instead.
     """
     ref = resolve(server)
-    process = None if ref is None else ref._process  # noqa: SLF001
+    process = None if ref is None else ref._process
     if ref is None or process is None:
         raise ServerDownError(NoProcess(), server)
     order = Stop(reason)
@@ -99,7 +99,7 @@ async def stop(server: Server, reason: ExitReason = Normal(), timeout: float | N
         raise ServerDownError(ended, ref)
 
 
-async def system_call(server: Server, function: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:  # noqa: ASYNC109
+async def system_call(server: Server, function: Any, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
     """Have ``server`` run ``function(process)`` between two messages, suspended or not, and return its value.
 
     Raises:
@@ -110,7 +110,7 @@ async def system_call(server: Server, function: Any, timeout: float | None = DEF
     ref = resolve(server)
     if ref is None:
         raise ServerDownError(NoProcess(), server)
-    return await ref._ask(function, timeout, SystemMessage)  # noqa: SLF001
+    return await ref._ask(function, timeout, SystemMessage)
 
 
 def exit_signal(ref: Ref, reason: ExitReason) -> None:
@@ -123,7 +123,7 @@ def exit_signal(ref: Ref, reason: ExitReason) -> None:
         TypeError: ``reason`` is None or a class; a reason is a value, such as ``Kill()``.
     """
     reason = to_exit_reason(reason)
-    process = ref._process  # noqa: SLF001
+    process = ref._process
     if process is not None:
         caller = Process.caller()
         process.signal(None if caller is None else caller.ref, reason)
@@ -138,7 +138,7 @@ def link(ref: Ref) -> None:
         NoCurrentProcessError: this is not inside a process.
     """
     process = current_process("link()")
-    other = ref._process  # noqa: SLF001
+    other = ref._process
     if other is None:
         process.signal(ref, NoProcess(), linked=True)
     else:
@@ -152,7 +152,7 @@ def unlink(ref: Ref) -> None:
         NoCurrentProcessError: this is not inside a process.
     """
     process = current_process("unlink()")
-    other = ref._process  # noqa: SLF001
+    other = ref._process
     if other is not None:
         process.unlink(other)
 
@@ -168,7 +168,7 @@ def monitor(server: Server, tag: object = None) -> MonitorRef:
     process = current_process("monitor()")
     ref = resolve(server)
     mref = MonitorRef(server, tag)  # type: ignore[arg-type]
-    process.watch(mref, None if ref is None else ref._process)  # noqa: SLF001
+    process.watch(mref, None if ref is None else ref._process)
     return mref
 
 
@@ -199,7 +199,7 @@ async def multi_call(
     systems: Iterable[System],
     name: str,
     request: object,
-    timeout: float | None = None,  # noqa: ASYNC109
+    timeout: float | None = None,
 ) -> tuple[list[tuple[System, Any]], list[System]]:
     """Call the process registered as ``name`` in each System, all at once.
 

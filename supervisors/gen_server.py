@@ -6,6 +6,7 @@ Erlang: gen_server, with proc_lib's start and sys's system messages.
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
 from typing import Any, TypeAlias, cast
@@ -55,18 +56,17 @@ class State(dict[str, Any]):
         except KeyError:
             raise AttributeError(name) from None
 
+    @override
     def __setattr__(self, name: str, value: object) -> None:
         self[name] = value
 
 
+@dataclass(frozen=True, slots=True)
 class SystemMessage:
     """Has the server run ``function(process)`` and answer with its value, suspended or not. Erlang: sys."""
 
-    __slots__ = ("from_", "function")
-
-    def __init__(self, function: "Callable[[GenServer], object]", from_: From) -> None:
-        self.function = function
-        self.from_ = from_
+    function: "Callable[[GenServer], object]"
+    from_: From
 
 
 class GenServer(Process):
@@ -99,6 +99,7 @@ class GenServer(Process):
             msg = f"{type(self).__name__} has no init, but was started with arguments"
             raise TypeError(msg)
         self.on_start()
+        return None
 
     def handle_call(self, request: Any, from_: From) -> CallResult:
         """Answer ``request``: `Reply`; `NoReply` and later `reply`; `Refuse`; or `Stop`.
@@ -119,6 +120,7 @@ class GenServer(Process):
     def handle_info(self, info: Any) -> InfoResult:
         """Act on any other message: `Down`, `Exit`, `Timeout`, what `send` sent. The default reports and drops it."""
         report_unexpected(self.ref, info)
+        return None
 
     def handle_continue(self, term: Any) -> InfoResult:
         """Act on the term that a callback asked to continue with, before any message is looked at.
@@ -169,7 +171,7 @@ class GenServer(Process):
     # Start
 
     @classmethod
-    async def start_link(cls, *args: Any, name: Any = None, timeout: float | None = None, **kwargs: Any) -> Ref | None:  # noqa: ASYNC109 -- it bounds init, and kills it
+    async def start_link(cls, *args: Any, name: Any = None, timeout: float | None = None, **kwargs: Any) -> Ref | None:
         """Start a server linked to the current process, and wait until its ``init`` is done.
 
         Args:
@@ -194,7 +196,7 @@ class GenServer(Process):
         cls,
         *args: Any,
         name: Any = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
         **kwargs: Any,
     ) -> tuple[Ref, MonitorRef] | None:
         """Start a server that the current process monitors, not linked; otherwise as `start_link`."""
@@ -204,7 +206,7 @@ class GenServer(Process):
         if ref is None:
             return None
         mref = MonitorRef(ref)
-        watcher.watch(mref, ref._process)  # noqa: SLF001
+        watcher.watch(mref, ref._process)
         return ref, mref
 
     @classmethod
@@ -316,7 +318,7 @@ class GenServer(Process):
                 elif result.__class__ is NoReply:
                     timeout, term = _go_on(message, result)
                 elif result.__class__ is Stop:
-                    return (yield from self._stop(result, message))
+                    return (yield from self._stopped(result, message))
                 elif result.__class__ is Refuse and isinstance(message, From):
                     message.refuse(result.error)
                 elif result is not None or isinstance(message, From):
@@ -343,7 +345,7 @@ class GenServer(Process):
         if self._waiting:
             self._wake()
 
-    def _stop(self, stop: Stop, message: object) -> Life:
+    def _stopped(self, stop: Stop, message: object) -> Life:
         """End because a callback said so; the caller gets its reply once ``terminate`` is done."""
         reason = yield from self._end_life(stop.reason, message)
         if stop.reply is not NO_REPLY and isinstance(message, From):
@@ -388,7 +390,7 @@ class GenServer(Process):
             return (yield from self._handle_envelope(message))
         name = _CALLBACKS.get(kind, "handle_info")
         if kind is From:
-            args = (message.request, message)
+            args: tuple[Any, ...] = (message.request, message)
         elif kind is Cast:
             args = (message.request,)
         elif kind is Continue:
@@ -410,7 +412,8 @@ class GenServer(Process):
         stop = self._run_system(message)
         if stop is not None or not self._suspended:
             return stop or _AGAIN
-        self._held = held = deque()
+        held: deque[object] = deque()
+        self._held = held
         while self._suspended and stop is None and self._exit is None:
             if not self._queue:
                 yield IDLE
@@ -440,6 +443,7 @@ class GenServer(Process):
 
     # Pykka's messages
 
+    @override
     def on_receive(self, message: Any) -> Any:
         """Answer Pykka's ``ask`` and take its ``tell``. By default these are a call and a cast."""
         return NO_REPLY

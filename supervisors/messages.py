@@ -7,6 +7,8 @@ from asyncio import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from typing_extensions import override
+
 from supervisors.errors import ServerDownError
 from supervisors.exit_reason import ExitReason, to_exit_reason
 
@@ -34,6 +36,7 @@ __all__ = [
 class _NoReplyType:
     __slots__ = ()
 
+    @override
     def __repr__(self) -> str:
         return "<no reply>"
 
@@ -56,6 +59,7 @@ class From:
         self._server = server
         self._future = future
 
+    @override
     def __repr__(self) -> str:
         return f"<From {self.ref or 'outside'}>"
 

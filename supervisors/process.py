@@ -5,10 +5,9 @@ Erlang: what ``erlang:link/1``, ``monitor/2``, ``exit/2`` and ``process_flag(tra
 """
 
 import asyncio
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -16,8 +15,8 @@ from typing_extensions import override
 
 from supervisors._pykka import ActorDeadError, ActorFuture, ActorRegistry, LoopActor
 from supervisors.errors import NoCurrentProcessError, ProcessExit, StartError
-from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal, to_exit_reason
-from supervisors.messages import Cast, Down, Exit, From, MonitorRef
+from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal
+from supervisors.messages import Down, Exit, From, MonitorRef
 from supervisors.ref import Ref
 from supervisors.reports import report_dropped
 
@@ -191,7 +190,7 @@ class Process(LoopActor):
 
     def _unlink_trapping_parent(self) -> None:
         """Leave no stray Exit with a starter that learns the outcome anyway (OTP >= 26; erlang/otp PR 6843)."""
-        parent = self.ref.parent and self.ref.parent._process  # noqa: SLF001
+        parent = self.ref.parent and self.ref.parent._process
         if parent and parent.trap_exit:
             self.unlink(parent)
 
@@ -241,9 +240,7 @@ class Process(LoopActor):
         arriving: list[tuple[float, object]] = [(0.0, message)]
         for debug in self._debug or ():
             arriving = [
-                (delay + more, instead)
-                for delay, one in arriving
-                for more, instead in debug.arriving(self, one)
+                (delay + more, instead) for delay, one in arriving for more, instead in debug.arriving(self, one)
             ]
         for delay, instead in arriving:
             if delay > 0:
@@ -416,31 +413,37 @@ class Process(LoopActor):
     # Pykka's side
 
     @property
+    @override
     def actor_urn(self) -> str:  # type: ignore[override]
         """See `pykka.Actor.actor_urn`."""
         return self.ref.actor_urn
 
     @property
+    @override
     def actor_stopped(self) -> "threading.Event":  # type: ignore[override]
         """See `pykka.Actor.actor_stopped`."""
         return self.ref.actor_stopped
 
     @property
+    @override
     def _actor_ref(self) -> Ref:  # type: ignore[override]
         return self.ref
 
     @property
+    @override
     def actor_inbox(self) -> "Inbox":  # type: ignore[override]
         """See `pykka.Actor.actor_inbox`."""
         return Inbox(self)
 
     @staticmethod
+    @override
     def _create_actor_inbox() -> "Inbox":
         msg = "a process makes its own inbox"
         raise NotImplementedError(msg)
 
+    @override
     def _start_actor_loop(self) -> None:
-        from supervisors.system import System
+        from supervisors.system import System  # noqa: PLC0415 -- it knows processes
 
         self._registered = True
         system = System.current()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from typing_extensions import override
 
 from supervisors._pykka import ActorDeadError, ActorFuture, ActorRef, stop_request
-from supervisors.errors import CallTimeoutError, CallingSelfError, OverloadedError, ServerDownError
+from supervisors.errors import CallingSelfError, CallTimeoutError, OverloadedError, ServerDownError
 from supervisors.exit_reason import ExitReason, NoProcess
 from supervisors.messages import Cast, From
 
@@ -70,13 +70,15 @@ class Ref(ActorRef[Any]):
         """
         return self._ask(request, timeout)
 
-    async def _ask(self, request: Any, timeout: float | None, wrap: "Callable[[Any, From], object] | None" = None) -> Any:  # noqa: ASYNC109 -- a timer is cheaper
+    async def _ask(
+        self, request: Any, timeout: float | None, wrap: "Callable[[Any, From], object] | None" = None
+    ) -> Any:
         """Deliver ``request``, as ``wrap(request, from_)`` if given, and wait for the answer."""
         process = self._process
         if process is None:
             raise ServerDownError(NoProcess(), self, request)
         loop = process.loop
-        if loop is not asyncio._get_running_loop():  # noqa: SLF001 -- the public one raises, and is slower
+        if loop is not asyncio._get_running_loop():
             asked = asyncio.run_coroutine_threadsafe(self._ask(request, timeout, wrap), loop)
             return await asyncio.wrap_future(asked)
         caller = process.caller()
@@ -119,7 +121,7 @@ class Ref(ActorRef[Any]):
         process = self._process
         if process is None:
             return self._reason
-        if process.loop is not asyncio._get_running_loop():  # noqa: SLF001
+        if process.loop is not asyncio._get_running_loop():
             waiting = asyncio.run_coroutine_threadsafe(self.wait_exit(), process.loop)
             return await asyncio.wrap_future(waiting)
         if process.caller() is process and asyncio.current_task() is process.callback_task:
@@ -134,6 +136,7 @@ class Ref(ActorRef[Any]):
     # Pykka's side
 
     @property
+    @override
     def actor_urn(self) -> str:  # type: ignore[override]
         """See `pykka.Actor.actor_urn`."""
         if self._urn is None:
@@ -141,6 +144,7 @@ class Ref(ActorRef[Any]):
         return self._urn
 
     @property
+    @override
     def actor_inbox(self) -> Any:  # type: ignore[override]
         """Where Pykka puts its envelopes.
 
@@ -153,6 +157,7 @@ class Ref(ActorRef[Any]):
         return process.actor_inbox
 
     @property
+    @override
     def actor_stopped(self) -> threading.Event:  # type: ignore[override]
         """Set when the process has ended; a thread may wait for it."""
         if self._stopped is None:
@@ -162,6 +167,7 @@ class Ref(ActorRef[Any]):
         return self._stopped
 
     @property
+    @override
     def _actor_weakref(self) -> "Callable[[], Process | None]":  # type: ignore[override]
         return lambda: self._process
 
@@ -170,7 +176,7 @@ class Ref(ActorRef[Any]):
     @overload
     def stop(self, *, block: Literal[False], timeout: float | None = None) -> ActorFuture[bool]: ...
     @override
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | ActorFuture[bool]:
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | ActorFuture[bool]:  # type: ignore[override]
         """Stop the process as Pykka does: after the messages it has, with `Normal`. False if it had ended."""
         stopped = stop_request(self).stopped()
         return stopped.get(timeout=timeout) if block else stopped

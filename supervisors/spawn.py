@@ -26,7 +26,7 @@ async def spawn(
     system: "System",
     *,
     name: "str | Via | None",
-    timeout: float | None,  # noqa: ASYNC109 -- it bounds init, and kills it
+    timeout: float | None,
     parent: Process | None,
     link: bool = False,
 ) -> "Ref | None":
@@ -42,7 +42,7 @@ async def spawn(
     if name is not None:
         _register(system, name, process.ref)
     starter: asyncio.Future[Ref | None] = system.loop.create_future()
-    process._starter = starter  # noqa: SLF001
+    process._starter = starter
     process.launch(system, parent)
     if link and parent is not None:
         process.link(parent)
@@ -68,7 +68,7 @@ def _register(system: "System", name: "str | Via", ref: "Ref") -> None:
 
 
 def _give_up(process: Process, parent: Process | None, timeout: float) -> None:
-    starter, process._starter = process._starter, None  # noqa: SLF001
+    starter, process._starter = process._starter, None
     if starter is None:
         return
     if parent is not None:
@@ -102,7 +102,7 @@ async def stop_processes(
 
 
 def _order(ref: "Ref", shutdown: Patience, reason: ExitReason) -> asyncio.TimerHandle | None:
-    process = ref._process  # noqa: SLF001
+    process = ref._process
     if process is None:
         return None
     if isinstance(shutdown, BrutalKill):

@@ -22,8 +22,8 @@ from supervisors.messages import Cast
 from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.reports import report_supervisor
-from supervisors.restart import AutoShutdown, RestartWindow, Strategy, SupFlags, is_restarted, plan_restart
 from supervisors.requests import TryAgain
+from supervisors.restart import AutoShutdown, RestartWindow, Strategy, SupFlags, is_restarted, plan_restart
 
 __all__ = ["StaticChildren"]
 
@@ -181,9 +181,7 @@ class StaticChildren:
 
     async def _restart(self, key: object, child: ChildState) -> bool:
         if not self._window.admit(self._supervisor.system.now()):
-            report_supervisor(
-                self._supervisor.ref, "shutdown", "reached_max_restart_intensity", child.spec.id
-            )
+            report_supervisor(self._supervisor.ref, "shutdown", "reached_max_restart_intensity", child.spec.id)
             child.ref = None
             return False
         strategy = self._flags.strategy

@@ -12,7 +12,13 @@ from typing_extensions import override
 from supervisors.child_spec import ChildSpec, check_childspecs
 from supervisors.children import Child, ChildCounts
 from supervisors.dynamic_children import DynamicChildren
-from supervisors.errors import ChildSpecError, NotFoundError, SimpleOneForOneError, SupervisorsError, UnexpectedRequestError
+from supervisors.errors import (
+    ChildSpecError,
+    NotFoundError,
+    SimpleOneForOneError,
+    SupervisorsError,
+    UnexpectedRequestError,
+)
 from supervisors.exit_reason import ExitReason, Shutdown
 from supervisors.gen import call
 from supervisors.gen_server import GenServer
@@ -184,6 +190,7 @@ class Supervisor(BaseSupervisor):
 
     __slots__ = ()
 
+    @override
     def init(self, flags: Any = SupFlags(), children: Any = (), /, *args: Any, **kwargs: Any) -> Any:  # noqa: B008
         """Return the flags and the child specs, in start order."""
         return flags, children

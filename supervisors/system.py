@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
+from typing_extensions import override
+
 from supervisors.child_spec import DEFAULT_SHUTDOWN, INFINITY
 from supervisors.errors import (
     AlreadyRegisteredError,
@@ -61,6 +63,7 @@ class System:
         self._token: Token[System] | None = None
         self.fault_rules: list[Callable[[Process], Debug | None]] = []
 
+    @override
     def __repr__(self) -> str:
         return f"<System {self.name}>"
 
@@ -100,7 +103,7 @@ class System:
         system = _implicit.get(loop)
         if system is None:
             system = _implicit[loop] = System("default")
-            system._bind()  # noqa: SLF001 -- its own class
+            system._bind()
         return system
 
     @property
@@ -156,7 +159,7 @@ class System:
             raise CallingSelfError(self)
         self._stopped = True
         for ref in reversed(list(self._roots)):
-            process = ref._process  # noqa: SLF001
+            process = ref._process
             if process is not None:
                 patience = INFINITY if process.is_supervisor else DEFAULT_SHUTDOWN
                 await stop_process(ref, patience, reason)

@@ -60,7 +60,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         return self._now
 
     @override
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
         self._threads_at_work += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_done)
@@ -84,11 +84,11 @@ class _VirtualSelector(selectors.SelectSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if self._loop._threads_at_work:  # noqa: SLF001 -- its other half
+        if self._loop._threads_at_work:
             return super().select(None)
         if timeout is None:
             raise DeadlockError("every task waits and nothing is left that could wake one")
-        self._loop._now += timeout + TICK  # noqa: SLF001
+        self._loop._now += timeout + TICK
         return ready
 
 
@@ -127,7 +127,7 @@ async def wait_until_idle(system: System) -> None:
         quiet = 0 if any(process.is_busy for process in system.processes) else quiet + 1
 
 
-async def wait_until(condition: Callable[[], object], *, timeout: float = 5.0, every: float = 0.001) -> None:  # noqa: ASYNC109
+async def wait_until(condition: Callable[[], object], *, timeout: float = 5.0, every: float = 0.001) -> None:
     """Wait until ``condition()`` is true, looking ``every`` so many seconds. In virtual time that costs nothing.
 
     Raises:
@@ -138,7 +138,7 @@ async def wait_until(condition: Callable[[], object], *, timeout: float = 5.0, e
             await asyncio.sleep(every)
 
 
-async def await_exit(server: Server, *, timeout: float = 5.0) -> ExitReason:  # noqa: ASYNC109
+async def await_exit(server: Server, *, timeout: float = 5.0) -> ExitReason:
     """Wait until ``server`` has ended and return why.
 
     Raises:

@@ -58,7 +58,7 @@ def _node(process: Process, id: object, restarts: int, started: dict[Ref | None,
         supervised = set()
         for child_id, child in process.children.states():
             ref = child.running
-            alive = None if ref is None else ref._process  # noqa: SLF001
+            alive = None if ref is None else ref._process
             if alive is None:
                 kind: Kind = "supervisor" if child.spec.type == "supervisor" else "worker"
                 gone = RESTARTING if child.ref is RESTARTING else None

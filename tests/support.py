@@ -10,8 +10,8 @@ from supervisors import (
     Reply,
     Stop,
     Strategy,
-    SupFlags,
     Supervisor,
+    SupFlags,
     exit_signal,
     which_children,
 )
