@@ -11,8 +11,9 @@ import sys
 import types
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import pykka
 from pykka import ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
@@ -21,7 +22,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from typing_extensions import override
 
 from supervisors.errors import BlockingCallError
-from supervisors.exit_reason import Crashed, ExitReason, Killed
+from supervisors.exit_reason import Crashed, ExitReason, Killed, Normal
 from supervisors.reports import report_immortal
 
 __all__ = [
@@ -34,10 +35,13 @@ __all__ = [
     "Envelope",
     "Life",
     "LoopActor",
+    "ThreadWatcher",
     "ThreadingActor",
+    "WatchedThread",
     "is_proxy_message",
     "is_stop_message",
     "stop_request",
+    "watched",
 ]
 
 T = TypeVar("T")
@@ -70,7 +74,7 @@ class LoopActor(pykka.Actor):
     _life: Life | None  # None before the start and after the end
     _waiting: bool  # the life is at IDLE: a message has to wake it
     _task: "asyncio.Task[None] | None"  # drives the coroutine that the life waits in
-    _awaiting: "asyncio.Future[Any] | None"  # what that coroutine waits for; None while it runs
+    _awaiting: bool  # that coroutine is at a suspension point
     _exit: ExitReason  # told to end with this reason; None otherwise
 
     @abstractmethod
@@ -108,10 +112,16 @@ class LoopActor(pykka.Actor):
             self._exit = reason
         elif self._task is not None:
             self._exit = reason
-            if self._awaiting is not None:
+            if self._awaiting:
                 self._task.cancel()
         else:
             self._finish(reason)
+
+    @property
+    def _in_callback(self) -> bool:
+        """Whether a callback is on the stack right now."""
+        life = self._life
+        return life is not None and (life.gi_running or (self._task is not None and not self._awaiting))  # type: ignore[attr-defined]
 
     def _step(self) -> None:
         life = self._life
@@ -121,10 +131,11 @@ class LoopActor(pykka.Actor):
             wanted = life.send(None)
         except StopIteration as stop:
             self._finish(stop.value)
+        except asyncio.CancelledError:
+            self._finish(Killed())
         except BaseException as error:
             self._finish(Crashed(error))
-            if not isinstance(error, asyncio.CancelledError):
-                raise
+            raise
         else:
             if wanted is IDLE:
                 self._waiting = True
@@ -132,7 +143,9 @@ class LoopActor(pykka.Actor):
                 self._loop.call_soon(self._step, context=self._context)
             else:
                 coro = cast("Coroutine[Any, Any, Any]", wanted)
-                self._task = self._loop.create_task(self._drive(coro), context=self._context)
+                drive = self._drive(coro)
+                drive.send(None)  # into it, for a task cancelled before its first step never is
+                self._task = self._loop.create_task(drive, context=self._context)
 
     def _finish(self, reason: ExitReason) -> None:
         life, self._life = self._life, None
@@ -146,14 +159,13 @@ class LoopActor(pykka.Actor):
         life = cast("Life", self._life)
         wanted: _Pause | Coroutine[Any, Any, Any] = coro
         try:
+            await asyncio.sleep(0)  # `_step` goes on from here, to make the task
             while wanted is not IDLE:
                 if wanted is LATER:
                     wanted = asyncio.sleep(0)
                 try:
                     result = await self._steps(cast("Coroutine[Any, Any, Any]", wanted))
-                except (Exception, asyncio.CancelledError) as error:
-                    if cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
-                        raise  # the task was cancelled from outside: the loop is closing
+                except Exception as error:
                     wanted = life.throw(error)
                 else:
                     wanted = life.send(result)
@@ -161,7 +173,8 @@ class LoopActor(pykka.Actor):
             self._finish(stop.value)
         except _Exiting:
             self._finish(self._exit)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # from outside: the loop is closing, as a rule
+            coro.close()
             self._finish(Killed())
         except BaseException as error:
             self._finish(Crashed(error))
@@ -186,7 +199,7 @@ class LoopActor(pykka.Actor):
             error = None
             if self._exit is not None:
                 continue
-            self._awaiting = future
+            self._awaiting = True
             try:
                 if future is None or future.__class__ is asyncio.Future:
                     yield future
@@ -198,7 +211,7 @@ class LoopActor(pykka.Actor):
             except BaseException as thrown:
                 error = thrown
             finally:
-                self._awaiting = None
+                self._awaiting = False
 
     def _throw_out(self, coro: Coroutine[Any, Any, Any], future: "asyncio.Future[Any] | None") -> None:
         """End ``coro`` now, and what it waits for. It may clean up, but no longer wait: then it is closed."""
@@ -340,3 +353,85 @@ def is_stop_message(envelope: Envelope[Any]) -> bool:
 def is_proxy_message(envelope: Envelope[Any]) -> bool:
     """Tell whether a Pykka proxy sent this."""
     return isinstance(envelope.message, ProxyCall | ProxyGetAttr | ProxySetAttr)
+
+
+class ThreadWatcher(Protocol):
+    """Is told, on its loop, how a thread fares."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the other methods are called on."""
+
+    def thread_started(self) -> None:
+        """Act on the end of ``on_start``."""
+
+    def thread_ended(self, reason: ExitReason) -> None:
+        """Act on the end of the thread; `Crashed` with what it did not survive."""
+
+
+class WatchedThread(ThreadingActor):
+    """A Pykka actor in a thread whose watcher is told of its start and its end; see `watched`."""
+
+    use_daemon_thread = True  # one that is abandoned must not keep the program from ending
+
+    _watcher: ThreadWatcher
+    _reason: ExitReason = Normal()
+    _abandoned = False
+
+    @classmethod
+    def start_watched(cls, watcher: ThreadWatcher, *args: Any, **kwargs: Any) -> "WatchedThread":
+        """Do what Pykka's ``start`` does, and tell ``watcher``."""
+        actor = cls(*args, **kwargs)
+        actor._watcher = watcher
+        ActorRegistry.register(actor.actor_ref)
+        actor._start_actor_loop()
+        return actor
+
+    def tell_watcher(self, function: Callable[..., None], *args: object) -> None:
+        """Call ``function`` on the watcher's loop, if there still is one. In any thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._watcher.loop.call_soon_threadsafe(function, *args)
+
+    def abandon(self) -> None:
+        """Have the thread end once it is done with the message it is at, without ``on_stop``; nobody waits for it."""
+        self._abandoned = True
+        ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        self.actor_inbox.put(Envelope(None))  # wakes a thread that waits for a message
+
+    @staticmethod
+    @override
+    def _create_future() -> ActorFuture[Any]:
+        return ActorFuture()
+
+    @override
+    def _actor_loop(self) -> None:
+        try:
+            super()._actor_loop()
+        except BaseException as error:
+            self._reason = Crashed(error)
+            raise
+        finally:
+            self.tell_watcher(self._watcher.thread_ended, self._reason)
+
+    @override
+    def _actor_loop_setup(self) -> None:
+        super()._actor_loop_setup()
+        if not self.actor_stopped.is_set():
+            self.tell_watcher(self._watcher.thread_started)
+
+    @override
+    def _handle_receive(self, message: Any) -> Any:
+        return None if self._abandoned else super()._handle_receive(message)
+
+    @override
+    def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self._reason = Crashed(exception_value)
+        super()._handle_failure(exception_type, exception_value, traceback)
+
+
+def watched(cls: type[ThreadingActor]) -> type[WatchedThread]:
+    """Return a subclass of ``cls``, of the same name, that can be watched and whose asks can be awaited."""
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    subclass = types.new_class(cls.__name__, (WatchedThread, cls), exec_body=lambda body: body.update(names))
+    return cast("type[WatchedThread]", subclass)

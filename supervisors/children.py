@@ -3,6 +3,7 @@
 Erlang: ``supervisor``'s #child{} record, do_start_child/2, do_terminate/2.
 """
 
+import asyncio
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from supervisors.child_spec import BRUTAL_KILL, ChildSpec, ChildType, Class, Res
 from supervisors.errors import BadReturnValueError, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Killed, Normal, Shutdown
 from supervisors.messages import Exit
-from supervisors.process import Process
+from supervisors.process import Process, reason_of
 from supervisors.ref import Ref
 from supervisors.reports import report_progress, report_supervisor
 from supervisors.spawn import stop_processes
@@ -93,7 +94,12 @@ async def start_one(supervisor: Process, spec: ChildSpec) -> tuple[Ref | None, A
     except StartError:
         raise
     except Exception as error:
-        raise StartError(Crashed(error), spec) from error
+        raise StartError(reason_of(error)) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if supervisor.ending is not None or (task is not None and task.cancelling()):
+            raise  # it is not the start that was cancelled
+        raise StartError(Killed()) from error
     match result:
         case None:
             return None, None
@@ -102,7 +108,7 @@ async def start_one(supervisor: Process, spec: ChildSpec) -> tuple[Ref | None, A
         case (Ref() as ref, _):
             pass
         case _:
-            raise StartError(Crashed(BadReturnValueError("start", result)), spec)
+            raise StartError(Crashed(BadReturnValueError("start", result)))
     process = ref._process
     if process is None:  # it has ended already: that is a crash like any later one
         supervisor.deliver(Exit(ref, ref.exit_reason))

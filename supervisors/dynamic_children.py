@@ -57,9 +57,8 @@ class DynamicChildren:
         Raises:
             NotFoundError: ``ref`` is no child.
         """
-        child = self._children.pop(ref, None)
-        if child is None:
-            raise NotFoundError(ref)
+        child = self._get(ref)
+        del self._children[ref]
         await stop_all(self._supervisor, [child])
 
     def which_children(self) -> list[Child]:
@@ -76,10 +75,7 @@ class DynamicChildren:
         Raises:
             NotFoundError: ``ref`` is no child.
         """
-        child = self._children.get(ref)
-        if child is None:
-            raise NotFoundError(ref)
-        return child.spec
+        return self._get(ref).spec
 
     def states(self) -> Iterable[tuple[object, ChildState]]:
         """Return ids, which mean nothing here, and children."""
@@ -87,13 +83,15 @@ class DynamicChildren:
 
     # What happens by itself
 
-    def has(self, ref: Ref | None) -> bool:
+    def has(self, ref: object) -> bool:
         """Tell whether ``ref`` is a child."""
-        return ref in self._children
+        return isinstance(ref, Ref) and ref in self._children
 
     async def exited(self, ref: Ref, reason: ExitReason) -> bool:
         """Act on the end of a child; False when the supervisor has to end."""
         child = self._children[ref]
+        if child.ref is RESTARTING:
+            return True  # a process that had died when its start returned signals twice
         restart = child.spec.restart
         if restart is Restart.PERMANENT or is_abnormal(reason):
             report_supervisor(self._supervisor.ref, "child_terminated", reason, child.spec.id)
@@ -128,3 +126,9 @@ class DynamicChildren:
             child.ref = ref
             self._children[ref] = child
         return True
+
+    def _get(self, ref: object) -> ChildState:
+        child = self._children.get(ref) if isinstance(ref, Ref) else None
+        if child is None:
+            raise NotFoundError(ref)
+        return child

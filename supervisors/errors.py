@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from supervisors.exit_reason import to_exit_reason
+
 if TYPE_CHECKING:
     from supervisors.child_spec import ChildSpec
     from supervisors.exit_reason import ExitReason
@@ -17,6 +19,7 @@ __all__ = [
     "BlockingCallError",
     "CallError",
     "CallTimeoutError",
+    "CallbackFailedError",
     "CallingSelfError",
     "ChildRestartingError",
     "ChildRunningError",
@@ -44,7 +47,7 @@ class ProcessExit(Exception):  # noqa: N818 -- an exit, not an error
 
     def __init__(self, reason: "ExitReason") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason = to_exit_reason(reason)
 
 
 class ChildSpecError(SupervisorsError, ValueError):
@@ -63,7 +66,7 @@ class ChildSpecError(SupervisorsError, ValueError):
 class StartError(SupervisorsError):
     """A process did not start; ``reason`` is the exit reason of its ``init``.
 
-    ``child`` is the spec that a supervisor was asked to start, None elsewhere.
+    ``child`` is the spec that `start_child` was to start and keep, None elsewhere.
     """
 
     def __init__(self, reason: "ExitReason", child: "ChildSpec | None" = None) -> None:
@@ -140,6 +143,15 @@ class BadReturnValueError(SupervisorsError):
         super().__init__(f"{callback} returned {value!r}")
         self.callback = callback
         self.value = value
+
+
+class CallbackFailedError(SupervisorsError):
+    """``server``'s ``callback`` raised the ``__cause__`` of this, asked for by `sys`; the server goes on."""
+
+    def __init__(self, callback: str, server: object) -> None:
+        super().__init__(f"{callback} of {server} failed")
+        self.callback = callback
+        self.server = server
 
 
 class NotFoundError(SupervisorsError, LookupError):

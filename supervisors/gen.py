@@ -10,7 +10,7 @@ from typing import Any
 from supervisors.errors import CallTimeoutError, ServerDownError
 from supervisors.exit_reason import ExitReason, NoProcess, Normal, to_exit_reason
 from supervisors.gen_server import SystemMessage
-from supervisors.messages import From, MonitorRef, Stop
+from supervisors.messages import Exit, From, MonitorRef, Stop
 from supervisors.names import Server, require, resolve
 from supervisors.process import Process, current_process
 from supervisors.ref import DEFAULT_TIMEOUT, Ref
@@ -139,10 +139,12 @@ def link(ref: Ref) -> None:
     """
     process = current_process("link()")
     other = ref._process
-    if other is None:
-        process.signal(ref, NoProcess(), linked=True)
-    else:
+    if other is not None:
         process.link(other)
+    elif process.trap_exit:
+        process.deliver(Exit(ref, NoProcess()))
+    else:
+        process.end(NoProcess())
 
 
 def unlink(ref: Ref) -> None:

@@ -84,6 +84,10 @@ class GenServer(Process):
 
     __slots__ = ("_suspended",)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.answers_at_once = not inspect.iscoroutinefunction(cls.handle_call)
+
     # Callbacks
 
     def init(self, *args: Any, **kwargs: Any) -> InitResult:
@@ -246,6 +250,8 @@ class GenServer(Process):
             result = yield from self._callback("init", self._run_init, None, *self._args, **self._kwargs)
             timeout, term = self._begun(result)
         except Exception as error:
+            if self._exit is not None:
+                return self._exit
             return self._not_begun(reason_of(error))
         finally:
             self._args = self._kwargs = ()  # type: ignore[assignment]
@@ -308,6 +314,8 @@ class GenServer(Process):
                     result = self.handle_info(message)
                 if result.__class__ is CoroutineType:
                     result = yield result
+                elif result.__class__ not in _RESULTS and inspect.isawaitable(result):
+                    result = yield _as_coroutine(result)
                 if self._exit is not None:
                     return self._exit
                 timeout = None
@@ -471,10 +479,15 @@ class GenServer(Process):
 
 _UNCOMMON = frozenset({SystemMessage, ParentExit, Exit, Continue, AskFrom, Envelope})
 _CALLBACKS = {From: "handle_call", AskFrom: "handle_call", Cast: "handle_cast", Continue: "handle_continue"}
+_RESULTS = frozenset({Reply, NoReply, Refuse, Stop, type(None)})
 _AGAIN = object()  # the message is done with, and neither cancels nor changes a time-out
 
 
-async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
+def _as_coroutine(awaitable: Awaitable[Any]) -> "CoroutineType[Any, Any, Any]":
+    return awaitable if awaitable.__class__ is CoroutineType else _awaited(awaitable)  # type: ignore[return-value]
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 

@@ -4,7 +4,9 @@ Erlang: the message and return tuples of gen_server.
 """
 
 from asyncio import Future
+from collections.abc import Callable
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -13,7 +15,6 @@ from supervisors.errors import ServerDownError
 from supervisors.exit_reason import ExitReason, to_exit_reason
 
 if TYPE_CHECKING:
-    from supervisors.process import Process
     from supervisors.ref import Ref
 
 __all__ = [
@@ -53,7 +54,7 @@ class From:
 
     __slots__ = ("_future", "_server", "ref", "request")
 
-    def __init__(self, request: object, server: "Process", future: "Future[Any]", ref: "Ref | None") -> None:
+    def __init__(self, request: object, server: "Ref", future: "Future[Any]", ref: "Ref | None") -> None:
         self.request = request
         self.ref = ref
         self._server = server
@@ -65,15 +66,11 @@ class From:
 
     def reply(self, value: object) -> None:
         """Answer with ``value``. A caller that no longer waits, or was answered, does not get it."""
-        self._server.settle(self)
-        if not self._future.done():
-            self._future.set_result(value)
+        self._answer(self._future.set_result, value)
 
     def refuse(self, error: BaseException) -> None:
         """Answer with ``error``, which the caller's `call` raises."""
-        self._server.settle(self)
-        if not self._future.done():
-            self._future.set_exception(error)
+        self._answer(self._future.set_exception, error)
 
     def server_down(self, reason: ExitReason) -> None:
         """Fail the call: the server ended with ``reason``."""
@@ -84,7 +81,18 @@ class From:
             self._future.set_exception(error)
 
     def _down_error(self, reason: ExitReason) -> Exception:
-        return ServerDownError(reason, self._server.ref, self.request)
+        return ServerDownError(reason, self._server, self.request)
+
+    def _answer(self, set_outcome: Callable[[Any], None], outcome: object) -> None:
+        process = self._server._process
+        if process is None:
+            return  # and who asked knows
+        if get_ident() != process.system.thread:
+            process.system.run_in_loop(self._answer, set_outcome, outcome)
+            return
+        process.settle(self)
+        if not self._future.done():
+            set_outcome(outcome)
 
 
 @dataclass(frozen=True, slots=True)

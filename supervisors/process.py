@@ -47,7 +47,7 @@ def current_process(what: str) -> "Process":
         NoCurrentProcessError: this is not inside a process.
     """
     process = _current.get(None)
-    if process is None:
+    if process is None or not process.ref.is_alive():
         msg = f"{what} works only inside a process: call it from a callback, or use System.start and Ref methods"
         raise NoCurrentProcessError(msg)
     return process
@@ -97,6 +97,7 @@ class Process(LoopActor):
     )
 
     is_supervisor: ClassVar[bool] = False
+    answers_at_once: ClassVar[bool] = False  # no callback that answers a call is a coroutine
     trap_exit: bool = False  # settable in init; then exit signals become `Exit` messages
     max_mailbox: ClassVar[int | None] = None  # calls beyond it are refused, casts and infos dropped and counted
 
@@ -105,7 +106,7 @@ class Process(LoopActor):
         self._kwargs = kwargs
         self._life = None
         self._task = None
-        self._awaiting = None
+        self._awaiting = False
         self._waiting = False
         self._exit = None
         self._queue: deque[object] | None = None  # made for the first message
@@ -147,6 +148,11 @@ class Process(LoopActor):
     def is_busy(self) -> bool:
         """Whether it is in a callback, or has a message to handle."""
         return not self._waiting
+
+    @property
+    def ending(self) -> ExitReason:
+        """The reason it has been told to end with, while its callback has not noticed; None otherwise."""
+        return self._exit
 
     @property
     def mailbox_length(self) -> int:
@@ -199,16 +205,19 @@ class Process(LoopActor):
     def deliver(self, message: object) -> None:
         """Put ``message`` into the mailbox, whatever its bound. A dead process drops it."""
         if get_ident() != self._system.thread:
-            self._loop.call_soon_threadsafe(self.deliver, message)
-            return
-        if self._debug is not None:
+            self._system.run_in_loop(self.deliver, message)
+        elif self._debug is not None:
             self._deliver_debugged(message)
         else:
             self.insert(message)
 
     def deliver_bounded(self, message: object) -> None:
         """Put ``message`` into the mailbox; a full one drops and counts it."""
-        if self.max_mailbox is not None and self.mailbox_length >= self.max_mailbox:
+        if self.max_mailbox is None:
+            self.deliver(message)
+        elif get_ident() != self._system.thread:
+            self._system.run_in_loop(self.deliver_bounded, message)
+        elif self.mailbox_length >= self.max_mailbox:
             self._drop()
         else:
             self.deliver(message)
@@ -235,6 +244,12 @@ class Process(LoopActor):
         self._queue.append(message)
         if self._waiting:
             self._wake()
+
+    def take_out(self, is_unwanted: Callable[[object], bool]) -> None:
+        """Take the messages that are unwanted out of the mailbox."""
+        for queue in (self._queue, self._held):
+            for message in [m for m in queue or () if is_unwanted(m)]:
+                queue.remove(message)  # type: ignore[union-attr]
 
     def _deliver_debugged(self, message: object) -> None:
         arriving: list[tuple[float, object]] = [(0.0, message)]
@@ -292,53 +307,77 @@ class Process(LoopActor):
 
     def link(self, other: "Process") -> None:
         """Link the two: when one ends, the other gets an exit signal. Twice is once, and itself is nothing."""
-        if other is self:
+        if other is not self:
+            self._linked(other)
+            other.system.run_in_loop(other._linked, self)
+
+    def _linked(self, other: "Process") -> None:
+        if not self.ref.is_alive():
+            other.signal(self.ref, NoProcess(), linked=True)
             return
-        for one, two in ((self, other), (other, self)):
-            if one._links is None:
-                one._links = {}
-            one._links[two] = None
+        if self._links is None:
+            self._links = {}
+        self._links[other] = None
 
     def unlink(self, other: "Process") -> None:
         """Undo `link`, if there is one."""
-        for one, two in ((self, other), (other, self)):
-            if one._links is not None:
-                one._links.pop(two, None)
+        self._unlinked(other)
+        other.system.run_in_loop(other._unlinked, self)
+
+    def _unlinked(self, other: "Process") -> None:
+        if self._links is not None:
+            self._links.pop(other, None)
+
+    def _peer_ended(self, peer: "Process", reason: ExitReason) -> None:
+        if self._links is not None and peer in self._links:
+            del self._links[peer]
+            self._signalled(peer.ref, reason, linked=True)
 
     def watch(self, mref: MonitorRef, target: "Process | None") -> None:
         """Have a `Down` for ``mref`` delivered here when ``target`` ends; at once if there is none."""
         if target is None:
             self.deliver(Down(mref, mref.watched, NoProcess()))
         elif target is not self:
-            if target._monitors is None:
-                target._monitors = {}
-            target._monitors[mref] = self
             if self._monitoring is None:
                 self._monitoring = {}
             self._monitoring[mref] = target
+            target.system.run_in_loop(target._watched, mref, self)
+
+    def _watched(self, mref: MonitorRef, watcher: "Process") -> None:
+        if not self.ref.is_alive():
+            watcher.system.run_in_loop(watcher._went_down, mref, NoProcess())
+            return
+        if self._monitors is None:
+            self._monitors = {}
+        self._monitors[mref] = watcher
 
     def unwatch(self, mref: MonitorRef, *, flush: bool) -> bool:
         """Undo `watch`; False when it has fired already or never was. ``flush`` takes its `Down` back too."""
         target = self._monitoring.pop(mref, None) if self._monitoring is not None else None
         if target is not None:
-            if target._monitors is not None:
-                target._monitors.pop(mref, None)
+            target.system.run_in_loop(target._unwatched, mref)
             return True
         if flush:
-            for queue in (self._queue, self._held):
-                for message in [m for m in queue or () if isinstance(m, Down) and m.monitor is mref]:
-                    queue.remove(message)  # type: ignore[union-attr]
+            self.take_out(lambda message: isinstance(message, Down) and message.monitor is mref)
         return False
+
+    def _unwatched(self, mref: MonitorRef) -> None:
+        if self._monitors is not None:
+            self._monitors.pop(mref, None)
+
+    def _went_down(self, mref: MonitorRef, reason: ExitReason) -> None:
+        if self._monitoring is not None and self._monitoring.pop(mref, None) is not None:
+            self.deliver(Down(mref, mref.watched, reason))
 
     def signal(self, sender: Ref | None, reason: ExitReason, *, linked: bool = False) -> None:
         """Receive an exit signal from ``sender``: through a link, or from `exit_signal`."""
-        if get_ident() != self._system.thread:
-            self._loop.call_soon_threadsafe(self._signalled, sender, reason, linked)
-        else:
-            self._signalled(sender, reason, linked)
+        self._system.run_in_loop(self._signalled, sender, reason, linked)
 
     def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:  # noqa: FBT001
-        if isinstance(reason, Kill) and not linked:
+        if sender is not self.ref and self._in_callback:
+            # Signals are asynchronous: what a callback does to others comes back to it when it is done.
+            self._loop.call_soon(self._signalled, sender, reason, linked)
+        elif isinstance(reason, Kill) and not linked:
             self.end(Killed())
         elif self.trap_exit:
             self.deliver(Exit(sender, reason))
@@ -387,8 +426,7 @@ class Process(LoopActor):
         for timer in self._timers or ():
             timer.cancel()
         for mref, target in (self._monitoring or {}).items():
-            if target._monitors is not None:
-                target._monitors.pop(mref, None)
+            target.system.run_in_loop(target._unwatched, mref)
         links, monitors, ends, calls = self._links, self._monitors, self._ends, self._calls
         self._timers = self._monitoring = self._links = self._monitors = self._ends = self._calls = None
         self._queue = self._held = None
@@ -398,13 +436,9 @@ class Process(LoopActor):
             if not end.done():
                 end.set_result(reason)
         for mref, watcher in (monitors or {}).items():
-            if watcher._monitoring is not None:
-                watcher._monitoring.pop(mref, None)
-            watcher.deliver(Down(mref, mref.watched, reason))
+            watcher.system.run_in_loop(watcher._went_down, mref, reason)
         for peer in links or ():
-            if peer._links is not None:
-                peer._links.pop(self, None)
-            peer._signalled(ref, reason, linked=True)
+            peer.system.run_in_loop(peer._peer_ended, self, reason)
         starter, self._starter = self._starter, None
         if starter is not None and not starter.done():
             starter.set_exception(start_error(reason))
@@ -423,6 +457,11 @@ class Process(LoopActor):
     def actor_stopped(self) -> "threading.Event":  # type: ignore[override]
         """See `pykka.Actor.actor_stopped`."""
         return self.ref.actor_stopped
+
+    @property
+    def proxied(self) -> Any:
+        """What Pykka's proxies of this process show."""
+        return self
 
     @property
     @override
@@ -475,12 +514,12 @@ class AskFrom(From):
 
     def __init__(self, envelope: Any, server: Process) -> None:
         future: ActorFuture[Any] = envelope.reply_to
-        super().__init__(envelope.message, server, future.promise, None)  # type: ignore[arg-type]
+        super().__init__(envelope.message, server.ref, future.promise, None)  # type: ignore[arg-type]
         self.envelope = envelope
 
     @override
     def _down_error(self, reason: ExitReason) -> Exception:
-        return ActorDeadError(f"{self._server.ref} stopped before handling the message: {reason!r}")
+        return ActorDeadError(f"{self._server} stopped before handling the message: {reason!r}")
 
 
 class Inbox:

@@ -4,11 +4,11 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from supervisors._pykka import ActorDeadError, ActorFuture, ActorRef, stop_request
+from supervisors._pykka import ActorDeadError, ActorRef, stop_request
 from supervisors.errors import CallingSelfError, CallTimeoutError, OverloadedError, ServerDownError
 from supervisors.exit_reason import ExitReason, NoProcess
 from supervisors.messages import Cast, From
@@ -79,8 +79,7 @@ class Ref(ActorRef[Any]):
             raise ServerDownError(NoProcess(), self, request)
         loop = process.loop
         if loop is not asyncio._get_running_loop():
-            asked = asyncio.run_coroutine_threadsafe(self._ask(request, timeout, wrap), loop)
-            return await asyncio.wrap_future(asked)
+            return await self._ask_from_afar(request, timeout, wrap, loop)
         caller = process.caller()
         if caller is process and asyncio.current_task() is process.callback_task:
             raise CallingSelfError(self, request)
@@ -88,15 +87,43 @@ class Ref(ActorRef[Any]):
         if bound is not None and wrap is None and process.mailbox_length >= bound:
             raise OverloadedError(self, bound, request)
         future = loop.create_future()
-        from_ = From(request, process, future, None if caller is None else caller.ref)
+        from_ = From(request, self, future, None if caller is None else caller.ref)
         process.deliver_call(from_, from_ if wrap is None else wrap(request, from_))
-        timer = None if timeout is None else loop.call_later(timeout, _expire, future, self, request, timeout)
+        deadline = None if timeout is None else loop.time() + timeout
+        timer = None
         try:
+            if process.answers_at_once:
+                await asyncio.sleep(0)  # if it is idle it has answered by then, and a timer costs as much as the call
+            if deadline is not None and not future.done():
+                timer = loop.call_at(deadline, _expire, future, self, request, timeout)
             return await future
+        except asyncio.CancelledError:
+            if future.done():
+                future.exception()  # looked at, so that asyncio does not report an answer that nobody waits for
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
             process.settle(from_)
+
+    async def _ask_from_afar(
+        self,
+        request: Any,
+        timeout: float | None,  # noqa: ASYNC109
+        wrap: "Callable[[Any, From], object] | None",
+        loop: asyncio.AbstractEventLoop,
+    ) -> Any:
+        """Ask from another loop than the process's, which may be too busy to keep the time."""
+        if loop.is_closed():
+            raise ServerDownError(NoProcess(), self, request)
+        asked = asyncio.run_coroutine_threadsafe(self._ask(request, None, wrap), loop)
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                return await asyncio.wrap_future(asked)
+        except TimeoutError:
+            if limit.expired():
+                raise CallTimeoutError(self, request, timeout or 0.0) from None
+            raise
 
     def cast(self, request: object) -> None:
         """Send ``request`` to ``handle_cast``. Never fails: who knows whether the process is there to get it."""
@@ -168,16 +195,16 @@ class Ref(ActorRef[Any]):
 
     @property
     @override
-    def _actor_weakref(self) -> "Callable[[], Process | None]":  # type: ignore[override]
-        return lambda: self._process
+    def _actor_weakref(self) -> "Callable[[], Any]":  # type: ignore[override]
+        return lambda: self._process and self._process.proxied
 
-    @overload
-    def stop(self, *, block: Literal[True] = True, timeout: float | None = None) -> bool: ...
-    @overload
-    def stop(self, *, block: Literal[False], timeout: float | None = None) -> ActorFuture[bool]: ...
     @override
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | ActorFuture[bool]:  # type: ignore[override]
-        """Stop the process as Pykka does: after the messages it has, with `Normal`. False if it had ended."""
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Stop the process as Pykka does: after the messages it has, with `Normal`.
+
+        Returns:
+            True, or False if it had ended; a future of that when not ``block``.
+        """
         stopped = stop_request(self).stopped()
         return stopped.get(timeout=timeout) if block else stopped
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
+    "report_abandoned",
     "report_crash",
     "report_dropped",
     "report_immortal",
@@ -65,6 +66,13 @@ def report_immortal(process: Any) -> None:
     """Report a coroutine that went on when it was closed: it is abandoned, its process is dead."""
     logger.bind(report="immortal", process=str(process)).error(
         "{} has a callback that swallows its own end; it was abandoned", process
+    )
+
+
+def report_abandoned(process: "Ref") -> None:
+    """Report that ``process`` ended while its thread did not: that is left behind, and may still be at work."""
+    logger.bind(report="abandoned", process=str(process)).error(
+        "{} was ended without its thread, which ends after the message it is at", process
     )
 
 

@@ -32,7 +32,8 @@ async def spawn(
 ) -> "Ref | None":
     """Start ``process`` and wait until its ``init`` is done; None when that returned `Ignore`.
 
-    Cancelling it kills the half-started process.
+    Cancelling it kills the half-started process. The end of the parent does what it does to any that is linked: who
+    traps exits finishes its ``init``, then terminates.
 
     Raises:
         StartError: ``init`` stopped, raised, was killed or took longer than ``timeout`` seconds.
@@ -50,7 +51,8 @@ async def spawn(
     try:
         return await starter
     except asyncio.CancelledError:
-        process.end(Killed())
+        if parent is None or not link or parent.ending is None:  # a parent that ends says so through the link
+            process.end(Killed())
         raise
     finally:
         if timer is not None:

@@ -86,7 +86,7 @@ class StaticChildren:
             result = await self._start(key, child)
         except StartError as error:
             del self._children[key]
-            error.child = error.child or spec
+            error.child = spec
             raise
         if child.ref is None and spec.restart is Restart.TEMPORARY:
             del self._children[key]
@@ -177,7 +177,7 @@ class StaticChildren:
             case AutoShutdown.ANY_SIGNIFICANT:
                 return True
             case AutoShutdown.ALL_SIGNIFICANT:
-                return not any(child.spec.significant and child.running for child in self._children.values())
+                return not any(child.spec.significant and child.ref is not None for child in self._children.values())
 
     async def _restart(self, key: object, child: ChildState) -> bool:
         if not self._window.admit(self._supervisor.system.now()):
@@ -227,10 +227,10 @@ class StaticChildren:
             raise ChildSpecError("significant", True, "needs a supervisor with auto_shutdown")  # noqa: FBT003
 
     def _get(self, id: object) -> ChildState:  # noqa: A002
-        child = self._children.get(child_key(id))
-        if child is None:
-            raise NotFoundError(id)
-        return child
+        try:
+            return self._children[child_key(id)]
+        except (KeyError, TypeError):  # unknown, or unhashable
+            raise NotFoundError(id) from None
 
     def _stopped(self, id: object) -> ChildState:  # noqa: A002
         child = self._get(id)

@@ -83,7 +83,7 @@ class SimpleChildren(DynamicChildren):
 
     @override
     def get_childspec(self, ref: object) -> ChildSpec:
-        if ref == self._template.id or self.has(ref):  # type: ignore[arg-type]
+        if ref == self._template.id or self.has(ref):
             return self._template
         raise NotFoundError(ref)
 
@@ -173,6 +173,17 @@ class BaseSupervisor(GenServer):
     async def terminate(self, reason: Any) -> None:
         if self.children is not None:
             await self.children.stop_all()
+
+    @final
+    @override
+    def system_get_state(self) -> Sequence[Child]:
+        return tuple(self._kept().which_children())
+
+    @final
+    @override
+    def system_replace_state(self, state: Any) -> None:
+        msg = "a supervisor's state is its children: start and terminate those"
+        raise TypeError(msg)
 
     def _kept(self) -> StaticChildren | DynamicChildren:
         assert self.children is not None  # noqa: S101 -- set before the first message

@@ -8,6 +8,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from threading import get_ident
 from types import TracebackType
@@ -16,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from typing_extensions import override
 
-from supervisors.child_spec import DEFAULT_SHUTDOWN, INFINITY
+from supervisors.child_spec import DEFAULT_SHUTDOWN, INFINITY, Patience
 from supervisors.errors import (
     AlreadyRegisteredError,
     CallingSelfError,
@@ -30,6 +31,7 @@ from supervisors.ref import Ref
 from supervisors.spawn import spawn, stop_process
 
 if TYPE_CHECKING:
+    from supervisors.table import Table
     from supervisors.tree import TreeNode
 
 __all__ = ["System"]
@@ -62,6 +64,7 @@ class System:
         self._stopped = False
         self._token: Token[System] | None = None
         self.fault_rules: list[Callable[[Process], Debug | None]] = []
+        self.tables: dict[str, dict[str, Table[Any, Any]]] = {}  # by the name of their TableOwner, which may crash
 
     @override
     def __repr__(self) -> str:
@@ -159,12 +162,9 @@ class System:
             raise CallingSelfError(self)
         self._stopped = True
         for ref in reversed(list(self._roots)):
-            process = ref._process
-            if process is not None:
-                patience = INFINITY if process.is_supervisor else DEFAULT_SHUTDOWN
-                await stop_process(ref, patience, reason)
+            await stop_process(ref, _patience_with(ref), reason)
         for process in list(self._processes):
-            await stop_process(process.ref, 0.0, reason)
+            await stop_process(process.ref, _patience_with(process.ref), reason)
 
     def tree(self) -> "TreeNode":
         """Return what runs here now, as a value."""
@@ -262,11 +262,12 @@ class System:
             self._burying = False
 
     def run_in_loop(self, function: Callable[..., None], *args: object) -> None:
-        """Call ``function`` in the loop's thread: now where this is it, soon from another."""
+        """Call ``function`` in the loop's thread: now where this is it, soon from another, never once it is closed."""
         if get_ident() == self._thread:
             function(*args)
         else:
-            self.loop.call_soon_threadsafe(function, *args)
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(function, *args)
 
     def _bind(self) -> None:
         loop = asyncio.get_running_loop()
@@ -276,3 +277,7 @@ class System:
         elif self._loop is not loop:
             msg = f"{self} runs on another loop"
             raise RuntimeError(msg)
+
+
+def _patience_with(ref: Ref) -> Patience:
+    return INFINITY if ref.actor_class.is_supervisor else DEFAULT_SHUTDOWN

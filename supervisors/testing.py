@@ -31,6 +31,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+QUIET_ROUNDS: Final = 3  # of the loop: a reply, and what its receiver does on it
 TICK: Final = 1e-6  # s; past the timer, so that no rounding leaves it a hair in the future
 
 
@@ -65,6 +66,14 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_done)
         return future
+
+    @override
+    async def shutdown_default_executor(self) -> None:
+        self._threads_at_work += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._threads_at_work -= 1
 
     def _thread_done(self, _: object) -> None:
         self._threads_at_work -= 1
@@ -121,9 +130,10 @@ async def wait_until_idle(system: System) -> None:
 
     Timers do not count: a process that sleeps in a callback is not idle, one that will get a message later is.
     """
-    quiet = 0
-    while quiet < 3:  # noqa: PLR2004 -- rounds: a reply, and what its receiver does on it
-        await asyncio.sleep(0)
+    quiet = rounds = 0
+    while quiet < QUIET_ROUNDS:
+        rounds += 1
+        await asyncio.sleep(0 if rounds % 100 else 0.001)  # who is still busy then waits for time to pass
         quiet = 0 if any(process.is_busy for process in system.processes) else quiet + 1
 
 

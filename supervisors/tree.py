@@ -3,11 +3,12 @@
 Erlang: what observer's application view shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from supervisors.children import RESTARTING, ChildRef
+from supervisors.child_spec import ChildType
+from supervisors.children import RESTARTING, ChildRef, ChildState
 from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.supervisor import BaseSupervisor
@@ -40,33 +41,44 @@ class TreeNode:
 
 def tree_of(name: str, processes: Sequence[Process]) -> TreeNode:
     """Return the tree of a System ``name`` with these ``processes``, in start order."""
+    supervised = {child.ref for process in processes for _, child in _children(process)}
     started: dict[Ref | None, list[Process]] = {}
     for process in processes:
-        parent = process.ref.parent
-        started.setdefault(parent if parent is not None and parent.is_alive() else None, []).append(process)
-    return TreeNode(name, None, "system", _nodes(started.get(None, ()), started))
+        if process.ref not in supervised:
+            parent = process.ref.parent
+            started.setdefault(parent if parent is not None and parent.is_alive() else None, []).append(process)
+    return TreeNode(name, None, "system", _nodes(None, started))
 
 
-def _nodes(processes: Sequence[Process], started: dict[Ref | None, list[Process]]) -> tuple[TreeNode, ...]:
-    return tuple(_node(process, process.ref.name or str(process.ref), 0, started) for process in processes)
+def _nodes(parent: Ref | None, started: dict[Ref | None, list[Process]]) -> tuple[TreeNode, ...]:
+    """Return the nodes of those that ``parent`` started and no supervisor has."""
+    return tuple(
+        _node(process, process.ref.name or str(process.ref), 0, started) for process in started.get(parent, ())
+    )
 
 
 def _node(process: Process, id: object, restarts: int, started: dict[Ref | None, list[Process]]) -> TreeNode:  # noqa: A002
-    own = started.get(process.ref, [])
-    children: list[TreeNode] = []
+    children = (_child_node(child_id, child, started) for child_id, child in _children(process))
+    return TreeNode(
+        id,
+        process.ref,
+        "supervisor" if process.is_supervisor else "worker",
+        (*children, *_nodes(process.ref, started)),
+        restarts,
+        process.mailbox_length,
+    )
+
+
+def _child_node(id: object, child: ChildState, started: dict[Ref | None, list[Process]]) -> TreeNode:  # noqa: A002
+    alive = None if child.running is None else child.running._process
+    if alive is not None:
+        return _node(alive, id, child.restarts, started)
+    kind: Kind = "supervisor" if child.spec.type is ChildType.SUPERVISOR else "worker"
+    return TreeNode(id, RESTARTING if child.ref is RESTARTING else None, kind, (), child.restarts)
+
+
+def _children(process: Process) -> Iterable[tuple[object, ChildState]]:
+    """Return ids and states of the children of a supervisor, in start order; none of another process."""
     if isinstance(process, BaseSupervisor) and process.children is not None:
-        supervised = set()
-        for child_id, child in process.children.states():
-            ref = child.running
-            alive = None if ref is None else ref._process
-            if alive is None:
-                kind: Kind = "supervisor" if child.spec.type == "supervisor" else "worker"
-                gone = RESTARTING if child.ref is RESTARTING else None
-                children.append(TreeNode(child_id, gone, kind, (), child.restarts))
-            else:
-                supervised.add(alive)
-                children.append(_node(alive, child_id, child.restarts, started))
-        own = [other for other in own if other not in supervised]
-    children.extend(_nodes(own, started))
-    kind = "supervisor" if process.is_supervisor else "worker"
-    return TreeNode(id, process.ref, kind, tuple(children), restarts, process.mailbox_length)
+        return process.children.states()
+    return ()

@@ -15,6 +15,9 @@ from supervisors import (
     exit_signal,
     which_children,
 )
+from supervisors._pykka import IDLE
+from supervisors.process import Process, current_process
+from supervisors.spawn import spawn
 
 PATIENT = {"intensity": 100, "period": 60.0}
 
@@ -109,17 +112,105 @@ def stops_with(reason):
     return lambda _: Stop(reason)
 
 
+async def outcome_in(runner, function, *args):
+    """Return what ``function(*args)`` returns as run in the process ``runner``, or the exception that it raises."""
+
+    async def attempt():
+        try:
+            result = function(*args)
+            return await result if asyncio.iscoroutine(result) else result
+        except Exception as error:
+            return error
+
+    return await run_in(runner, attempt)
+
+
+async def finish(ref, reason):
+    """Have a `Worker` stop with ``reason``, and wait until it has ended."""
+    ref.cast(stops_with(reason))
+    await ref.wait_exit()
+
+
+def raises(error):
+    """Return a function of anything that raises ``error``."""
+
+    def function(*_args):
+        raise error
+
+    return function
+
+
+def in_turn(*functions):
+    """Return an ``on_init`` that is each of ``functions`` in turn, and the last one ever after."""
+    left = list(functions)
+    return lambda process: (left.pop(0) if len(left) > 1 else left[0])(process)
+
+
+def nothing(_process):
+    """Do nothing: the plain step of `in_turn`."""
+
+
+async def start_with_extra(*args):
+    """Start a `Worker`, as a start function that returns more than its ref."""
+    return await Worker.start_link(*args), "extra"
+
+
+def steps(log):
+    """Return the log of `Worker`s as words: ``["start a", "stop a"]``."""
+    return [f"{entry[0]} {entry[1]}" for entry in log]
+
+
+class Raw(Process):
+    """A process that is no server: it traps exits and keeps what it is sent, but never acts on it."""
+
+    trap_exit = True
+
+    @classmethod
+    async def start_link(cls):
+        parent = current_process("start_link")
+        return await spawn(cls(), parent.system, name=None, timeout=None, parent=parent, link=True)
+
+    def _live(self):
+        self.infos = []
+        self.started()
+        while True:
+            self.infos += self._queue or ()
+            self._queue = None
+            yield IDLE
+
+
+async def kill_child(sup, id):
+    """Kill a child; what ``sup`` is asked next it answers after it has dealt with that."""
+    await kill((await refs(sup))[id])
+
+
+def subtree(id, children, strategy=Strategy.ONE_FOR_ONE, *, flags=(), **spec):
+    """Return the child spec of a supervisor of ``children``; ``flags`` as those of `supervise`."""
+    sup_flags = SupFlags(strategy, **{**PATIENT, **dict(flags)})
+    return Supervisor.child_spec(sup_flags, children, id=id, **spec)
+
+
 __all__ = [
     "PATIENT",
     "ChildSpec",
     "Plain",
+    "Raw",
     "Runner",
     "Worker",
+    "finish",
+    "in_turn",
     "infos_of",
     "kill",
+    "kill_child",
+    "nothing",
+    "outcome_in",
+    "raises",
     "refs",
     "run_in",
+    "start_with_extra",
+    "steps",
     "stops_with",
+    "subtree",
     "supervise",
     "worker",
 ]
