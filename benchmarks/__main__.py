@@ -20,7 +20,7 @@ WIDE = 200  # columns, where the output is no terminal
 def main() -> int:
     """Measure everything, print the table; return 1 when a bar is missed, but for a smoke run."""
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure this runtime beside its peers.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured; medians are taken")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; medians are taken")
     parser.add_argument("--quick", action="store_true", help="a smoke run: the numbers mean nothing")
     parser.add_argument("--write", action="store_true", help="update the table in benchmarks/README.md")
     arguments = parser.parse_args()

@@ -38,6 +38,7 @@ __all__ = [
     "ThreadWatcher",
     "ThreadingActor",
     "WatchedThread",
+    "check_may_block",
     "is_proxy_message",
     "is_stop_message",
     "stop_request",
@@ -190,13 +191,15 @@ class LoopActor(pykka.Actor):
         future = None
         while True:
             if self._exit is not None:
+                error = None
                 self._throw_out(coro, future)
                 raise _Exiting
             try:
                 future = coro.send(None) if error is None else coro.throw(error)
             except StopIteration as stop:
                 return cast("T", stop.value)
-            error = None
+            finally:
+                error = None  # its traceback refers to this frame
             if self._exit is not None:
                 continue
             self._awaiting = True
@@ -215,18 +218,23 @@ class LoopActor(pykka.Actor):
 
     def _throw_out(self, coro: Coroutine[Any, Any, Any], future: "asyncio.Future[Any] | None") -> None:
         """End ``coro`` now, and what it waits for. It may clean up, but no longer wait: then it is closed."""
-        if future is not None:
-            future.cancel()
+        _abandon(future)
         try:
             future = coro.throw(asyncio.CancelledError())
         except BaseException:
             return
-        if future is not None:
-            future.cancel()
+        _abandon(future)
         try:
             coro.close()
         except RuntimeError:
             report_immortal(self)
+
+
+def _abandon(future: "asyncio.Future[Any] | None") -> None:
+    """Cancel ``future``; nobody wants to know what comes of that."""
+    if future is not None:
+        future.cancel()
+        future.add_done_callback(lambda future: future.cancelled() or future.exception())
 
 
 def _wait_beside(future: "asyncio.Future[Any]", actor: LoopActor) -> Generator[Any, None, None]:
@@ -268,9 +276,8 @@ class ActorFuture(pykka.Future[T]):
         """
         if self._get_hook is not None:
             return super().get(timeout=timeout)
-        if not self.promise.done() and asyncio._get_running_loop() is not None:
-            msg = "waiting here blocks the loop that has to answer: await the future, or block in another thread"
-            raise BlockingCallError(msg)
+        if not self.promise.done():
+            check_may_block()
         try:
             return cast("T", self.promise.result(timeout))
         except TimeoutError as error:
@@ -313,7 +320,9 @@ class ActorFuture(pykka.Future[T]):
     async def _settled(self) -> None:
         """Wait until `get` does not block."""
         if self._get_hook is None:
-            await asyncio.wait([asyncio.wrap_future(self.promise)])
+            settled = asyncio.wrap_future(self.promise)
+            settled.add_done_callback(asyncio.Future.exception)  # looked at: it is `get` that raises it
+            await asyncio.wait([settled])
         for source in self._sources:
             if isinstance(source, ActorFuture):
                 await source._settled()
@@ -338,6 +347,17 @@ class ActorFuture(pykka.Future[T]):
         future: ActorFuture[bool] = ActorFuture()
         future.set_get_hook(was_alive)
         return cast("ActorFuture[bool]", self._after(future, self))
+
+
+def check_may_block() -> None:
+    """Check that the caller may block its thread.
+
+    Raises:
+        BlockingCallError: a loop runs in it.
+    """
+    if asyncio._get_running_loop() is not None:
+        msg = "waiting here blocks the loop that has to answer: await a future, or block in another thread"
+        raise BlockingCallError(msg)
 
 
 def stop_request(ref: ActorRef[Any]) -> "ActorFuture[None]":
@@ -408,9 +428,8 @@ class WatchedThread(ThreadingActor):
     def _actor_loop(self) -> None:
         try:
             super()._actor_loop()
-        except BaseException as error:
-            self._reason = Crashed(error)
-            raise
+        except BaseException:  # a SystemExit in on_start, say: Pykka lets it pass
+            self._handle_failure(*sys.exc_info())
         finally:
             self.tell_watcher(self._watcher.thread_ended, self._reason)
 
@@ -422,7 +441,14 @@ class WatchedThread(ThreadingActor):
 
     @override
     def _handle_receive(self, message: Any) -> Any:
-        return None if self._abandoned else super()._handle_receive(message)
+        if self._abandoned:
+            return None
+        try:
+            return super()._handle_receive(message)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Pykka stops all actors for it
+                self._reason = Crashed(error)
+            raise
 
     @override
     def _handle_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:

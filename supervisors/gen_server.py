@@ -84,6 +84,7 @@ class GenServer(Process):
 
     __slots__ = ("_suspended",)
 
+    @override
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.answers_at_once = not inspect.iscoroutinefunction(cls.handle_call)
@@ -102,8 +103,9 @@ class GenServer(Process):
         if args or kwargs:
             msg = f"{type(self).__name__} has no init, but was started with arguments"
             raise TypeError(msg)
-        self.on_start()
-        return None
+        hook: Any = self.on_start  # a process's may be async
+        started = hook()
+        return started if inspect.isawaitable(started) else None
 
     def handle_call(self, request: Any, from_: From) -> CallResult:
         """Answer ``request``: `Reply`; `NoReply` and later `reply`; `Refuse`; or `Stop`.
@@ -140,10 +142,12 @@ class GenServer(Process):
         Never after a kill, or an exit signal to a process that does not trap exits. What it raises is the exit
         reason.
         """
+        hook: Any = self.on_stop
+        args: tuple[object, ...] = ()
         if isinstance(reason, Crashed):
-            self.on_failure(type(reason.error), reason.error, reason.error.__traceback__)
-        else:
-            self.on_stop()
+            hook = self.on_failure
+            args = (type(reason.error), reason.error, reason.error.__traceback__)
+        return hook(*args)
 
     def system_get_state(self) -> Any:
         """Return what `sys.get_state` shows: the attribute ``state`` if there is one, else a `State`.
@@ -370,7 +374,10 @@ class GenServer(Process):
             return self._exit
         if is_abnormal(reason):
             report_crash(self.ref, reason, message)
-        return reason
+        try:
+            return reason
+        finally:
+            del reason  # its traceback may refer to this frame
 
     def _callback(
         self, name: str, function: Callable[..., Any], message: object, *args: Any, **kwargs: Any
@@ -453,8 +460,12 @@ class GenServer(Process):
 
     @override
     def on_receive(self, message: Any) -> Any:
-        """Answer Pykka's ``ask`` and take its ``tell``. By default these are a call and a cast."""
-        return NO_REPLY
+        """Answer Pykka's ``ask`` and take its ``tell``; without it these are a call and a cast.
+
+        Call ``super().on_receive(message)`` for a message that it does not know: that one is reported, and answered
+        with None.
+        """
+        report_unexpected(self.ref, message)
 
     def _handle_envelope(self, message: Any) -> Generator[Any, Any, Any]:
         """Handle what came by Pykka's ``ask``, ``tell``, ``proxy`` or ``stop``."""

@@ -4,7 +4,6 @@ Erlang: the message and return tuples of gen_server.
 """
 
 from asyncio import Future
-from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -58,7 +57,7 @@ class From:
         self.request = request
         self.ref = ref
         self._server = server
-        self._future = future
+        self._future: Future[Any] | None = future
 
     @override
     def __repr__(self) -> str:
@@ -66,33 +65,39 @@ class From:
 
     def reply(self, value: object) -> None:
         """Answer with ``value``. A caller that no longer waits, or was answered, does not get it."""
-        self._answer(self._future.set_result, value)
+        self._answer(value, None)
 
     def refuse(self, error: BaseException) -> None:
         """Answer with ``error``, which the caller's `call` raises."""
-        self._answer(self._future.set_exception, error)
+        self._answer(NO_REPLY, error)
 
     def server_down(self, reason: ExitReason) -> None:
         """Fail the call: the server ended with ``reason``."""
-        if not self._future.done():
-            cause = getattr(reason, "error", None)
-            error = self._down_error(reason)
-            error.__cause__ = cause
-            self._future.set_exception(error)
+        error = self._down_error(reason)
+        error.__cause__ = getattr(reason, "error", None)
+        self._settle(NO_REPLY, error)
 
     def _down_error(self, reason: ExitReason) -> Exception:
         return ServerDownError(reason, self._server, self.request)
 
-    def _answer(self, set_outcome: Callable[[Any], None], outcome: object) -> None:
+    def _answer(self, value: object, error: BaseException | None) -> None:
         process = self._server._process
         if process is None:
             return  # and who asked knows
         if get_ident() != process.system.thread:
-            process.system.run_in_loop(self._answer, set_outcome, outcome)
+            process.system.run_in_loop(self._answer, value, error)
             return
         process.settle(self)
-        if not self._future.done():
-            set_outcome(outcome)
+        self._settle(value, error)
+
+    def _settle(self, value: object, error: BaseException | None) -> None:
+        future, self._future = self._future, None  # who keeps this keeps no traceback with it
+        if future is None or future.done():
+            return
+        if value is NO_REPLY:
+            future.set_exception(error)  # type: ignore[arg-type]
+        else:
+            future.set_result(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from typing_extensions import override
 
-from supervisors._pykka import ActorDeadError, ActorFuture, ActorRegistry, LoopActor
-from supervisors.errors import NoCurrentProcessError, ProcessExit, StartError
+from supervisors._pykka import ActorDeadError, ActorFuture, ActorRegistry, LoopActor, is_stop_message
+from supervisors.errors import NoCurrentProcessError, OverloadedError, ProcessExit, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal
 from supervisors.messages import Down, Exit, From, MonitorRef
 from supervisors.ref import Ref
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Debug", "Process", "current", "current_process", "reason_of"]
 
-_current: ContextVar["Process"] = ContextVar("supervisors.current")
+_current: ContextVar[Ref] = ContextVar("supervisors.current")  # a task left behind keeps no dead process alive
 
 
 def current() -> Ref:
@@ -46,8 +46,8 @@ def current_process(what: str) -> "Process":
     Raises:
         NoCurrentProcessError: this is not inside a process.
     """
-    process = _current.get(None)
-    if process is None or not process.ref.is_alive():
+    process = Process.caller()
+    if process is None:
         msg = f"{what} works only inside a process: call it from a callback, or use System.start and Ref methods"
         raise NoCurrentProcessError(msg)
     return process
@@ -167,7 +167,8 @@ class Process(LoopActor):
     @staticmethod
     def caller() -> "Process | None":
         """Return the process that this runs in; None outside."""
-        return _current.get(None)
+        ref = _current.get(None)
+        return None if ref is None else ref._process
 
     # Start
 
@@ -178,7 +179,7 @@ class Process(LoopActor):
         self.ref.parent = parent.ref if parent is not None else None
         self.ref.pid = system.adopt(self)
         context = self._context = copy_context()
-        context.run(_current.set, self)
+        context.run(_current.set, self.ref)
         self._begin()
 
     def started(self) -> None:
@@ -284,8 +285,12 @@ class Process(LoopActor):
     def after(self, delay: float, function: Callable[..., None], *args: object) -> asyncio.TimerHandle:
         """Call ``function`` in ``delay`` seconds, unless the process ends before."""
 
+        handle: asyncio.TimerHandle
+
         def fire() -> None:
+            nonlocal handle
             self._forget_timer(handle)
+            del handle  # which refers to this function
             function(*args)
 
         handle = self._loop.call_later(delay, fire)
@@ -484,21 +489,33 @@ class Process(LoopActor):
     def _start_actor_loop(self) -> None:
         from supervisors.system import System  # noqa: PLC0415 -- it knows processes
 
+        try:
+            system = System.current()
+        except NoCurrentProcessError:
+            ActorRegistry.unregister(self.ref)
+            raise
         self._registered = True
-        system = System.current()
         self._system = system
+        self._loop = system.loop
         system.run_in_loop(self.launch, system, None)
 
     def receive_envelope(self, envelope: Any) -> None:
         """Receive what Pykka sent."""
+        bound = None if is_stop_message(envelope) else self.max_mailbox
+        is_full = bound is not None and self.mailbox_length >= bound
         if envelope.reply_to is None:
-            self.deliver_bounded(envelope)
+            if is_full:
+                self._drop()
+            else:
+                self.deliver(envelope)
             return
         from_ = AskFrom(envelope, self)
-        if self.ref.is_alive():
-            self.deliver_call(from_, from_)
-        else:
+        if not self.ref.is_alive():
             from_.server_down(NoProcess())
+        elif is_full:
+            from_.refuse(OverloadedError(self.ref, bound or 0, envelope.message))
+        else:
+            self.deliver_call(from_, from_)
 
 
 class ParentExit(Exit):
@@ -516,6 +533,13 @@ class AskFrom(From):
         future: ActorFuture[Any] = envelope.reply_to
         super().__init__(envelope.message, server.ref, future.promise, None)  # type: ignore[arg-type]
         self.envelope = envelope
+
+    @override
+    def server_down(self, reason: ExitReason) -> None:
+        if is_stop_message(self.envelope):
+            self._settle(None, None)  # it stopped, which is what was asked for
+        else:
+            super().server_down(reason)
 
     @override
     def _down_error(self, reason: ExitReason) -> Exception:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from supervisors._pykka import ActorDeadError, ActorRef, stop_request
+from supervisors._pykka import ActorDeadError, ActorRef, check_may_block, stop_request
 from supervisors.errors import CallingSelfError, CallTimeoutError, OverloadedError, ServerDownError
 from supervisors.exit_reason import ExitReason, NoProcess
 from supervisors.messages import Cast, From
@@ -89,13 +89,13 @@ class Ref(ActorRef[Any]):
         future = loop.create_future()
         from_ = From(request, self, future, None if caller is None else caller.ref)
         process.deliver_call(from_, from_ if wrap is None else wrap(request, from_))
-        deadline = None if timeout is None else loop.time() + timeout
+        asked_at = loop.time()
         timer = None
         try:
             if process.answers_at_once:
                 await asyncio.sleep(0)  # if it is idle it has answered by then, and a timer costs as much as the call
-            if deadline is not None and not future.done():
-                timer = loop.call_at(deadline, _expire, future, self, request, timeout)
+            if timeout is not None and not future.done():
+                timer = loop.call_at(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
         except asyncio.CancelledError:
             if future.done():
@@ -105,11 +105,12 @@ class Ref(ActorRef[Any]):
             if timer is not None:
                 timer.cancel()
             process.settle(from_)
+            del future, from_  # an error that came by them refers to this frame
 
     async def _ask_from_afar(
         self,
         request: Any,
-        timeout: float | None,  # noqa: ASYNC109
+        timeout: float | None,
         wrap: "Callable[[Any, From], object] | None",
         loop: asyncio.AbstractEventLoop,
     ) -> Any:
@@ -117,8 +118,9 @@ class Ref(ActorRef[Any]):
         if loop.is_closed():
             raise ServerDownError(NoProcess(), self, request)
         asked = asyncio.run_coroutine_threadsafe(self._ask(request, None, wrap), loop)
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 return await asyncio.wrap_future(asked)
         except TimeoutError:
             if limit.expired():
@@ -199,12 +201,28 @@ class Ref(ActorRef[Any]):
         return lambda: self._process and self._process.proxied
 
     @override
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Ask as Pykka does: return the answer, or when not ``block`` a future to await, or to wait for in a thread.
+
+        Raises:
+            BlockingCallError: this would block a loop; nothing was sent.
+        """
+        if block:
+            check_may_block()
+        return super().ask(message, block=block, timeout=timeout)
+
+    @override
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Stop the process as Pykka does: after the messages it has, with `Normal`.
 
         Returns:
             True, or False if it had ended; a future of that when not ``block``.
+
+        Raises:
+            BlockingCallError: this would block a loop; nothing was sent.
         """
+        if block:
+            check_may_block()
         stopped = stop_request(self).stopped()
         return stopped.get(timeout=timeout) if block else stopped
 

@@ -57,6 +57,7 @@ async def spawn(
     finally:
         if timer is not None:
             timer.cancel()
+        del starter  # the error that came by it refers to this frame
 
 
 def _register(system: "System", name: "str | Via", ref: "Ref") -> None:

@@ -95,7 +95,16 @@ class BaseSupervisor(GenServer):
 
     is_supervisor: ClassVar[bool] = True
     trap_exit = True
-    children: StaticChildren | DynamicChildren | None
+    children: StaticChildren | DynamicChildren | None  # None until init has returned
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.children = None
+
+    @override
+    def bury(self, reason: ExitReason) -> None:
+        super().bury(reason)
+        self.children = None  # they refer to it
 
     @abstractmethod
     async def _start_children(self, init: Any) -> ExitReason:
@@ -104,7 +113,6 @@ class BaseSupervisor(GenServer):
     @final
     @override
     async def _run_init(self, *args: Any, **kwargs: Any) -> Ignore | Stop | None:
-        self.children = None
         init: Any = self.init(*args, **kwargs)
         if isinstance(init, Awaitable):
             init = await init

@@ -111,7 +111,7 @@ class ThreadHost(GenServer):
     async def terminate(self, reason: Any) -> None:
         if not self._thread_down.done():
             _ = stop_request(self._thread.actor_ref)
-            ended = await self._thread_down
+            ended = await asyncio.shield(self._thread_down)  # a kill cancels what is waited for
             if not isinstance(ended, Normal):
                 raise ProcessExit(ended)
 

@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import dataclass
 
 from supervisors.names import Server, resolve
-from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.system import System
 
@@ -21,7 +20,7 @@ class TimerRef:
 
     def __init__(self) -> None:
         self._handle: asyncio.TimerHandle | None = None
-        self._owner: Process | None = None
+        self._owner: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def cancel_timer(timer: TimerRef) -> float | None:
     handle, timer._handle = timer._handle, None
     if handle is None or handle.cancelled():
         return None
-    owner = timer._owner
+    owner = None if timer._owner is None else timer._owner._process
     left = handle.when() - (owner.loop if owner else asyncio.get_running_loop()).time()
     if owner is None:
         handle.cancel()
@@ -73,7 +72,8 @@ def _start(timer: TimerRef, delay: float, dest: Server, info: object) -> TimerRe
         msg = f"a delay is seconds >= 0, not {delay}"
         raise ValueError(msg)
     if isinstance(dest, Ref):
-        timer._owner = process = dest._process
+        timer._owner = dest
+        process = dest._process
         if process is not None:
             timer._handle = process.after(delay, _fire, timer, dest, info)
     else:

@@ -215,6 +215,16 @@ async def test_a_new_child_that_crashes_in_init_is_not_kept(system):
     assert changed(before, system) == set()
 
 
+async def test_the_tree_shows_a_supervisor_that_has_not_begun_yet(system):
+    await start_tree(system)
+
+    with stall("left", callback="init"):
+        kill("left")
+        await asyncio.sleep(1.0)
+
+        assert_tree(system, {"top": {"left": {}, "right": LEAVES}})
+
+
 # In terminate
 
 

@@ -31,7 +31,6 @@ from supervisors.gen_statem import (
 from supervisors.sys import get_state, get_status, replace_state
 from supervisors.testing import await_exit, wait_until_idle
 
-
 FIRST = NextState("s0")
 
 
@@ -183,6 +182,26 @@ async def test_generic_timeouts_are_told_apart_by_name_and_outlive_events_and_st
     assert log == [GenericTimeout(2, name="b"), GenericTimeout(3, name="a")]
 
 
+async def test_going_to_the_same_state_leaves_its_timeout(system):
+    ref, log = await start(system)
+
+    ref.cast(keeps(StateTimeout(1)))
+    ref.cast(lambda _: NextState("s0"))
+    await asyncio.sleep(2)
+
+    assert log == [StateTimeout(1)]
+
+
+async def test_timeout_that_is_set_again_leaves_no_timer_behind(system):
+    ref, _ = await start(system)
+
+    for _ in range(3):
+        ref.cast(keeps(StateTimeout(1)))
+    await wait_until_idle(system)
+
+    assert len(ref._process._timers) == 1
+
+
 async def test_timeout_of_none_takes_the_one_there_is_away(system):
     ref, log = await start(system)
 
@@ -229,6 +248,15 @@ async def test_timeout_that_fired_does_not_come_once_it_was_taken_away(system):
 def test_timeout_is_not_negative():
     with pytest.raises(ValueError, match=">= 0"):
         StateTimeout(-1)
+
+
+async def test_what_an_inserted_event_inserts_comes_before_the_next_one(system):
+    ref, log = await start(system)
+
+    ref.cast(keeps(NextEvent(Cast(keeps(NextEvent("inner")))), NextEvent("outer")))
+    await wait_until_idle(system)
+
+    assert log == ["inner", "outer"]
 
 
 async def test_inserted_events_come_before_postponed_ones(system):

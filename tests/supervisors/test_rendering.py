@@ -8,8 +8,8 @@ from supervisors import (
     RESTARTING,
     DynamicSupervisor,
     Strategy,
-    SupFlags,
     Supervisor,
+    SupFlags,
     TreeNode,
     start_child,
     terminate_child,
@@ -59,7 +59,7 @@ async def test_tree_taken_earlier_is_shown_as_it_was(system):
 
 
 async def test_restarts_are_shown(system):
-    sup = await supervise(system, [worker(id, []) for id in "ab"], Strategy.ONE_FOR_ALL)
+    sup = await supervise(system, [worker(child, []) for child in "ab"], Strategy.ONE_FOR_ALL)
     await kill((await refs(sup))["a"])
     await wait_until_idle(system)
     await kill((await refs(sup))["a"])

@@ -35,6 +35,7 @@ class Counter(GenServer):
     def handle_cast(self, request):
         self.state += request
 
+
 class Later(GenServer):
     """Answers with `reply`, after the callback."""
 

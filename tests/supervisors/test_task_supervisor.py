@@ -28,6 +28,7 @@ from supervisors import (
     stop,
     which_children,
 )
+from supervisors.sys import resume, suspend
 from supervisors.task_supervisor import Exited, Ok, OnTimeout, TaskDone, TaskSupervisor
 from supervisors.testing import wait_until_idle
 from tests.support import Runner, infos_of, kill, outcome_in, run_in
@@ -129,14 +130,17 @@ async def test_no_task_is_started_for_an_owner_that_has_ended(system):
     outside = asyncio.Queue()
 
     async def leave_something_behind():
-        await kill(owner)
         try:
             await TaskSupervisor.async_(sup, sleep_for, HOUR)
         except StartError as error:
             await outside.put(error)
 
     left = []
+    await suspend(sup)
     await run_in(owner, lambda: left.append(asyncio.create_task(leave_something_behind())))
+    await asyncio.sleep(0)
+    await kill(owner)
+    await resume(sup)
 
     assert isinstance((await outside.get()).reason, Shutdown)
     assert await running(sup) == 0
@@ -211,6 +215,14 @@ async def test_a_killed_task_is_down_for_who_awaits_it(system):
     with pytest.raises(ServerDownError) as caught:
         await task.await_()
     assert caught.value.reason == Killed()
+
+
+async def test_a_task_that_kills_itself_returns_nothing(system):
+    sup, _ = await start(system)
+
+    task = await TaskSupervisor.async_(sup, lambda: exit_signal(current(), Kill()))
+
+    assert await task.yield_() == Exited(Killed())
 
 
 async def test_a_task_may_be_awaited_again(system):

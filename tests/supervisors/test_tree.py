@@ -13,8 +13,8 @@ from supervisors import (
     StartError,
     Stop,
     Strategy,
-    SupFlags,
     Supervisor,
+    SupFlags,
     exit_signal,
     start_child,
     terminate_child,
@@ -56,7 +56,7 @@ async def test_nested_supervisors_are_nested_nodes(system):
 
 
 async def test_children_are_in_start_order(system):
-    await supervise(system, [worker(id, []) for id in "cab"])
+    await supervise(system, [worker(child, []) for child in "cab"])
 
     assert [child.id for child in system.tree().children[0].children] == ["c", "a", "b"]
 
@@ -137,7 +137,7 @@ async def test_restarts_are_counted_per_child(system):
 
 
 async def test_group_restart_counts_for_every_child_of_the_group(system):
-    sup = await supervise(system, [worker(id, []) for id in "abc"], Strategy.REST_FOR_ONE)
+    sup = await supervise(system, [worker(child, []) for child in "abc"], Strategy.REST_FOR_ONE)
     await kill((await refs(sup))["b"])
     await wait_until_idle(system)
 

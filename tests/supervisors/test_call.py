@@ -1,0 +1,74 @@
+import asyncio
+import gc
+
+import pytest
+
+from supervisors import CallTimeoutError, GenServer, NoReply, Refuse, Reply
+
+
+class Plain(GenServer):
+    """Answers at once with the request; a request that is a function is asked for the result."""
+
+    def handle_call(self, request, from_):
+        return request() if callable(request) else Reply(request)
+
+
+class Slow(GenServer):
+    """Answers after some seconds."""
+
+    async def handle_call(self, seconds, from_):
+        await asyncio.sleep(seconds)
+        return Reply(seconds)
+
+
+async def test_an_idle_server_answers_before_a_timer_is_set(system):
+    server = await system.start(Plain)
+
+    answer = await server.call("hello", timeout=5.0)
+
+    assert answer == "hello"
+    assert asyncio.get_running_loop()._scheduled == []
+
+
+async def test_a_plain_server_that_does_not_answer_has_all_of_the_timeout(system):
+    server = await system.start(Plain)
+
+    with pytest.raises(CallTimeoutError):
+        await server.call(NoReply, timeout=5.0)
+
+    assert system.now() == pytest.approx(5.0, abs=0.001)
+
+
+async def test_an_async_server_that_does_not_answer_has_all_of_the_timeout(system):
+    server = await system.start(Slow)
+
+    with pytest.raises(CallTimeoutError):
+        await server.call(60.0, timeout=5.0)
+
+    assert system.now() == pytest.approx(5.0, abs=0.001)
+
+
+async def test_an_answer_in_time_leaves_no_timer(system):
+    server = await system.start(Slow)
+
+    await server.call(4.0, timeout=5.0)
+
+    assert asyncio.get_running_loop().pending_timers() == []
+
+
+async def test_a_refusal_is_not_reported_when_its_caller_is_cancelled_in_the_same_turn(system):
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    server = await system.start(Plain)
+    callers = []
+
+    def cancel_and_refuse():
+        callers[0].cancel()
+        return Refuse(ValueError("refused"))
+
+    callers.append(asyncio.create_task(server.call(cancel_and_refuse)))
+    await asyncio.wait(callers)
+    assert callers.pop().cancelled()
+    gc.collect()
+
+    assert reported == []
