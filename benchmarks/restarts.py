@@ -50,7 +50,7 @@ class Child(GenServer):
 
     @override
     def init(self, starts: Starts) -> None:
-        starts.started(self.ref)
+        starts.started(self.actor_ref)
 
     @override
     def handle_cast(self, request: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from supervisors import From, GenServer, Reply, System, UnexpectedRequestError
+from supervisors import From, GenServer, Reply, System, UnexpectedRequestError, call, cast
 
 
 class Counter(GenServer):
@@ -23,7 +23,7 @@ class Counter(GenServer):
             case "next":
                 self.count += 1
                 return Reply(self.count)
-        raise UnexpectedRequestError(request, self.ref)
+        raise UnexpectedRequestError(request, self.actor_ref)
 
     @override
     def handle_cast(self, request: Any) -> None:
@@ -31,27 +31,21 @@ class Counter(GenServer):
             case "add", int(number):
                 self.count += number
             case _:
-                raise UnexpectedRequestError(request, self.ref)
+                raise UnexpectedRequestError(request, self.actor_ref)
 
 
-async def count() -> None:
+async def main() -> None:
     """Count, alone and with many callers."""
-    async with System():
-        counter = await System.current().start(Counter, 10, name="counter")
-        assert counter is not None  # it would be, had init returned Ignore()
-        print("starts at", await counter.call("value"))
+    async with System() as system:
+        await system.start(Counter, 10, name="counter")
+        print("starts at", await call("counter", "value"))
 
-        counter.cast(("add", 5))  # no answer; but messages of one sender keep their order
-        print("after a cast of 5:", await counter.call("value"))
+        cast("counter", ("add", 5))  # nobody waits for it; but the messages of one sender keep their order
+        print("after a cast of 5:", await call("counter", "value"))
 
-        answers = await asyncio.gather(*(counter.call("next") for _ in range(1000)))
+        answers = await asyncio.gather(*(call("counter", "next") for _ in range(1000)))
         print("1000 callers at once got", len(set(answers)), "different numbers up to", max(answers))
 
 
-def main() -> None:
-    """Run it."""
-    asyncio.run(count())
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -4,17 +4,8 @@ import asyncio
 
 from typing_extensions import override
 
-from supervisors import (
-    ChildSpec,
-    GenServer,
-    Kill,
-    Strategy,
-    Supervisor,
-    SupFlags,
-    System,
-    exit_signal,
-    whereis,
-)
+from supervisors import ChildSpec, GenServer, Strategy, Supervisor, SupFlags, System
+from supervisors.faults import kill
 from supervisors.rendering import print_tree
 
 
@@ -54,7 +45,7 @@ class Shop(Supervisor):
         return SupFlags(Strategy.ONE_FOR_ONE), [Storage.child_spec(), part("till"), part("door")]
 
 
-async def open_shop() -> None:
+async def main() -> None:
     """Start the tree, kill in it, stop it."""
     async with System("shop") as system:
         print("start, in order:")
@@ -62,18 +53,11 @@ async def open_shop() -> None:
         print_tree(system)
         for victim in ("till", "index"):
             print("kill the", victim)
-            ref = whereis(victim)
-            assert ref is not None
-            exit_signal(ref, Kill())
+            await kill(victim).wait_exit()
             await asyncio.sleep(0.1)
         print_tree(system)
         print("stop, in reverse:")
 
 
-def main() -> None:
-    """Run it."""
-    asyncio.run(open_shop())
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

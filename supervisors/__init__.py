@@ -1,25 +1,275 @@
 """Erlang's OTP for Python: supervised processes on asyncio and Pykka.
 
-Start at `GenServer`, `Supervisor` and `System`; the README shows them at work.
+Start at `GenServer`, `Supervisor` and `System`; the README shows them at work. What only tests need is in
+`supervisors.testing` and `supervisors.faults`.
 """
 
 from loguru import logger
 
-from supervisors.child_spec import *
-from supervisors.children import *
-from supervisors.dynamic_supervisor import *
-from supervisors.errors import *
-from supervisors.exit_reason import *
-from supervisors.gen import *
-from supervisors.gen_server import *
-from supervisors.messages import *
-from supervisors.names import *
-from supervisors.process import current as current
-from supervisors.ref import Ref as Ref
-from supervisors.restart import *
-from supervisors.supervisor import *
-from supervisors.system import System as System
-from supervisors.timer import *
-from supervisors.tree import *
+from supervisors.agent import Agent
+from supervisors.async_request import (
+    RequestId,
+    RequestIds,
+    Response,
+    check_response,
+    receive_response,
+    send_request,
+    wait_response,
+)
+from supervisors.child_specs import BRUTAL_KILL, INFINITY, ChildSpec, ChildType, Restart, check_childspecs
+from supervisors.children import RESTARTING, Child, ChildCounts
+from supervisors.dynamic_supervisor import DynamicSupervisor, DynamicSupFlags
+from supervisors.errors import (
+    AlreadyPresentError,
+    AlreadyRegisteredError,
+    AlreadyStartedError,
+    BadReturnValueError,
+    BlockingCallError,
+    CallbackFailedError,
+    CallError,
+    CallingSelfError,
+    CallTimeoutError,
+    ChildRestartingError,
+    ChildRunningError,
+    ChildSpecError,
+    MaxChildrenError,
+    NoCurrentProcessError,
+    NotFoundError,
+    OverloadedError,
+    ProcessExit,
+    ServerDownError,
+    SimpleOneForOneError,
+    StartError,
+    SupervisorsError,
+    SystemStoppedError,
+    UnexpectedRequestError,
+)
+from supervisors.exit_reason import (
+    AlreadyStarted,
+    Crashed,
+    ExitReason,
+    FailedToStartChild,
+    Kill,
+    Killed,
+    NoProcess,
+    Normal,
+    Shutdown,
+    is_abnormal,
+)
+from supervisors.gen import (
+    abcast,
+    ancestors,
+    call,
+    cast,
+    demonitor,
+    exit_signal,
+    link,
+    monitor,
+    multi_call,
+    reply,
+    send,
+    stop,
+    unlink,
+)
+from supervisors.gen_server import GenServer, State
+from supervisors.gen_statem import (
+    Enter,
+    EventTimeout,
+    GenericTimeout,
+    GenStatem,
+    KeepState,
+    NextEvent,
+    NextState,
+    Postpone,
+    RepeatState,
+    StateTimeout,
+)
+from supervisors.messages import (
+    Cast,
+    Continue,
+    Down,
+    Exit,
+    From,
+    Ignore,
+    MonitorRef,
+    NoReply,
+    Refuse,
+    Reply,
+    Stop,
+    Timeout,
+)
+from supervisors.names import Server, Via, register, registered, unregister, whereis
+from supervisors.partition_supervisor import Partition, PartitionSupervisor, partition_of
+from supervisors.process import current
+from supervisors.ref import Ref
+from supervisors.registry import Keys, Registry, RegistryName
+from supervisors.rendering import print_tree, render_tree
+from supervisors.restart import AutoShutdown, Strategy, SupFlags
+from supervisors.supervisor import (
+    Supervisor,
+    count_children,
+    delete_child,
+    get_callback_module,
+    get_childspec,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from supervisors.sys import get_state, get_status, replace_state, resume, statistics, suspend, trace
+from supervisors.system import System
+from supervisors.table import Table, TableAccessError, TableGiven, TableHeldError, TableOwner
+from supervisors.task_supervisor import Exited, Ok, OnTimeout, Outcome, Task, TaskDone, TaskOwnerError, TaskSupervisor
+from supervisors.thread_actor import child_spec
+from supervisors.timer import TimerFired, TimerRef, cancel_timer, send_after, start_timer
+from supervisors.tree import TreeNode
+
+__all__ = [
+    "BRUTAL_KILL",
+    "INFINITY",
+    "RESTARTING",
+    "Agent",
+    "AlreadyPresentError",
+    "AlreadyRegisteredError",
+    "AlreadyStarted",
+    "AlreadyStartedError",
+    "AutoShutdown",
+    "BadReturnValueError",
+    "BlockingCallError",
+    "CallError",
+    "CallTimeoutError",
+    "CallbackFailedError",
+    "CallingSelfError",
+    "Cast",
+    "Child",
+    "ChildCounts",
+    "ChildRestartingError",
+    "ChildRunningError",
+    "ChildSpec",
+    "ChildSpecError",
+    "ChildType",
+    "Continue",
+    "Crashed",
+    "Down",
+    "DynamicSupFlags",
+    "DynamicSupervisor",
+    "Enter",
+    "EventTimeout",
+    "Exit",
+    "ExitReason",
+    "Exited",
+    "FailedToStartChild",
+    "From",
+    "GenServer",
+    "GenStatem",
+    "GenericTimeout",
+    "Ignore",
+    "KeepState",
+    "Keys",
+    "Kill",
+    "Killed",
+    "MaxChildrenError",
+    "MonitorRef",
+    "NextEvent",
+    "NextState",
+    "NoCurrentProcessError",
+    "NoProcess",
+    "NoReply",
+    "Normal",
+    "NotFoundError",
+    "Ok",
+    "OnTimeout",
+    "Outcome",
+    "OverloadedError",
+    "Partition",
+    "PartitionSupervisor",
+    "Postpone",
+    "ProcessExit",
+    "Ref",
+    "Refuse",
+    "Registry",
+    "RegistryName",
+    "RepeatState",
+    "Reply",
+    "RequestId",
+    "RequestIds",
+    "Response",
+    "Restart",
+    "Server",
+    "ServerDownError",
+    "Shutdown",
+    "SimpleOneForOneError",
+    "StartError",
+    "State",
+    "StateTimeout",
+    "Stop",
+    "Strategy",
+    "SupFlags",
+    "Supervisor",
+    "SupervisorsError",
+    "System",
+    "SystemStoppedError",
+    "Table",
+    "TableAccessError",
+    "TableGiven",
+    "TableHeldError",
+    "TableOwner",
+    "Task",
+    "TaskDone",
+    "TaskOwnerError",
+    "TaskSupervisor",
+    "Timeout",
+    "TimerFired",
+    "TimerRef",
+    "TreeNode",
+    "UnexpectedRequestError",
+    "Via",
+    "abcast",
+    "ancestors",
+    "call",
+    "cancel_timer",
+    "cast",
+    "check_childspecs",
+    "check_response",
+    "child_spec",
+    "count_children",
+    "current",
+    "delete_child",
+    "demonitor",
+    "exit_signal",
+    "get_callback_module",
+    "get_childspec",
+    "get_state",
+    "get_status",
+    "is_abnormal",
+    "link",
+    "monitor",
+    "multi_call",
+    "partition_of",
+    "print_tree",
+    "receive_response",
+    "register",
+    "registered",
+    "render_tree",
+    "replace_state",
+    "reply",
+    "restart_child",
+    "resume",
+    "send",
+    "send_after",
+    "send_request",
+    "start_child",
+    "start_timer",
+    "statistics",
+    "stop",
+    "suspend",
+    "terminate_child",
+    "trace",
+    "unlink",
+    "unregister",
+    "wait_response",
+    "whereis",
+    "which_children",
+]
 
 logger.disable("supervisors")  # noqa: RUF067 -- a library is silent until the program enables it

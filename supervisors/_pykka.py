@@ -1,40 +1,33 @@
-"""Pykka's actor on an asyncio loop: the hooks that Pykka has for other runtimes.
+"""What this package takes from Pykka, and gives it; the only module that imports it.
 
-The only module that imports Pykka, and the only one that creates tasks. An actor's whole life is one generator,
-`LoopActor._live`: it runs until it yields `IDLE` (no message), `LATER` (others' turn) or a coroutine, which is
-then driven in a task whose outcome is sent back in. An actor whose callbacks are plain functions has no task.
+`ActorFuture` is what Pykka's ``ask`` returns where an actor lives on a loop; `watched` has a `ThreadingActor` tell its
+host on the loop how it fares.
 """
 
 import asyncio
 import concurrent.futures
 import sys
 import types
-from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from contextvars import Context
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import pykka
-from pykka import ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
+from pykka import Actor, ActorDeadError, ActorRef, ActorRegistry, ThreadingActor
 from pykka._envelope import Envelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from typing_extensions import override
 
 from supervisors.errors import BlockingCallError
-from supervisors.exit_reason import Crashed, ExitReason, Killed, Normal
-from supervisors.reports import report_immortal
+from supervisors.exit_reason import Crashed, ExitReason, Normal
 
 __all__ = [
-    "IDLE",
-    "LATER",
+    "Actor",
     "ActorDeadError",
     "ActorFuture",
     "ActorRef",
     "ActorRegistry",
     "Envelope",
-    "Life",
-    "LoopActor",
     "ThreadWatcher",
     "ThreadingActor",
     "WatchedThread",
@@ -46,216 +39,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class _Pause:
-    __slots__ = ()
-
-
-IDLE: Final = _Pause()
-LATER: Final = _Pause()
-
-Life = Generator["_Pause | Coroutine[Any, Any, Any]", Any, ExitReason]
-
-
-class _Exiting(BaseException):
-    """Leaves the driver of a coroutine whose process has to end."""
-
-
-class LoopActor(pykka.Actor):
-    """A Pykka actor that lives on an event loop, as a generator.
-
-    Subclasses say what happens in it (`_live`) and after it (`_ended`).
-    """
-
-    __slots__ = ("_awaiting", "_context", "_exit", "_life", "_loop", "_task", "_waiting")
-
-    _context: Context
-    _loop: asyncio.AbstractEventLoop
-    _life: Life | None  # None before the start and after the end
-    _waiting: bool  # the life is at IDLE: a message has to wake it
-    _task: "asyncio.Task[None] | None"  # drives the coroutine that the life waits in
-    _awaiting: bool  # that coroutine is at a suspension point
-    _exit: ExitReason  # told to end with this reason; None otherwise
-
-    @abstractmethod
-    def _live(self) -> Life:
-        """Return the life: ends by returning its exit reason, looks at ``_exit`` after each callback."""
-
-    @abstractmethod
-    def _ended(self, reason: ExitReason) -> None:
-        """Tell the world that the life is over. Runs once, and no callback of the actor runs after it."""
-
-    @staticmethod
-    @override
-    def _create_future() -> "ActorFuture[Any]":
-        return ActorFuture()
-
-    def _begin(self) -> None:
-        self._life = self._live()
-        self._loop.call_soon(self._step, context=self._context)
-
-    def _wake(self) -> None:
-        """Let the life go on, because there is a message. Only while it waits."""
-        self._waiting = False
-        self._loop.call_soon(self._step, context=self._context)
-
-    def _end_with(self, reason: ExitReason) -> None:
-        """End the life for ``reason`` without its consent.
-
-        At once where it waits; where a callback runs, when that returns or, being a coroutine, at its next
-        suspension point.
-        """
-        life = self._life
-        if life is None:
-            return
-        if life.gi_running:  # type: ignore[attr-defined]
-            self._exit = reason
-        elif self._task is not None:
-            self._exit = reason
-            if self._awaiting:
-                self._task.cancel()
-        else:
-            self._finish(reason)
-
-    @property
-    def _in_callback(self) -> bool:
-        """Whether a callback is on the stack right now."""
-        life = self._life
-        return life is not None and (life.gi_running or (self._task is not None and not self._awaiting))  # type: ignore[attr-defined]
-
-    def _step(self) -> None:
-        life = self._life
-        if life is None:
-            return
-        try:
-            wanted = life.send(None)
-        except StopIteration as stop:
-            self._finish(stop.value)
-        except asyncio.CancelledError:
-            self._finish(Killed())
-        except BaseException as error:
-            self._finish(Crashed(error))
-            raise
-        else:
-            if wanted is IDLE:
-                self._waiting = True
-            elif wanted is LATER:
-                self._loop.call_soon(self._step, context=self._context)
-            else:
-                coro = cast("Coroutine[Any, Any, Any]", wanted)
-                drive = self._drive(coro)
-                drive.send(None)  # into it, for a task cancelled before its first step never is
-                self._task = self._loop.create_task(drive, context=self._context)
-
-    def _finish(self, reason: ExitReason) -> None:
-        life, self._life = self._life, None
-        self._task = None
-        if life is not None:
-            life.close()
-            self._ended(reason)
-
-    async def _drive(self, coro: Coroutine[Any, Any, Any]) -> None:
-        """Run the life in this task, from inside ``coro`` until it waits for a message."""
-        life = cast("Life", self._life)
-        wanted: _Pause | Coroutine[Any, Any, Any] = coro
-        try:
-            await asyncio.sleep(0)  # `_step` goes on from here, to make the task
-            while wanted is not IDLE:
-                if wanted is LATER:
-                    wanted = asyncio.sleep(0)
-                try:
-                    result = await self._steps(cast("Coroutine[Any, Any, Any]", wanted))
-                except Exception as error:
-                    wanted = life.throw(error)
-                else:
-                    wanted = life.send(result)
-        except StopIteration as stop:
-            self._finish(stop.value)
-        except _Exiting:
-            self._finish(self._exit)
-        except asyncio.CancelledError:  # from outside: the loop is closing, as a rule
-            coro.close()
-            self._finish(Killed())
-        except BaseException as error:
-            self._finish(Crashed(error))
-            raise
-        else:
-            self._task = None
-            self._waiting = True
-
-    @types.coroutine
-    def _steps(self, coro: Coroutine[Any, Any, T]) -> Generator[Any, None, T]:
-        """Await ``coro``, unless the process has to end: then it is thrown out of its suspension point."""
-        error: BaseException | None = None
-        future = None
-        while True:
-            if self._exit is not None:
-                error = None
-                self._throw_out(coro, future)
-                raise _Exiting
-            try:
-                future = coro.send(None) if error is None else coro.throw(error)
-            except StopIteration as stop:
-                return cast("T", stop.value)
-            finally:
-                error = None  # its traceback refers to this frame
-            if self._exit is not None:
-                continue
-            self._awaiting = True
-            try:
-                if future is None or future.__class__ is asyncio.Future:
-                    yield future
-                else:
-                    yield from _wait_beside(future, self)
-            except GeneratorExit:
-                coro.close()
-                raise
-            except BaseException as thrown:
-                error = thrown
-            finally:
-                self._awaiting = False
-
-    def _throw_out(self, coro: Coroutine[Any, Any, Any], future: "asyncio.Future[Any] | None") -> None:
-        """End ``coro`` now, and what it waits for. It may clean up, but no longer wait: then it is closed."""
-        _abandon(future)
-        try:
-            future = coro.throw(asyncio.CancelledError())
-        except BaseException:
-            return
-        _abandon(future)
-        try:
-            coro.close()
-        except RuntimeError:
-            report_immortal(self)
-
-
-def _abandon(future: "asyncio.Future[Any] | None") -> None:
-    """Cancel ``future``; nobody wants to know what comes of that."""
-    if future is not None:
-        future.cancel()
-        future.add_done_callback(lambda future: future.cancelled() or future.exception())
-
-
-def _wait_beside(future: "asyncio.Future[Any]", actor: LoopActor) -> Generator[Any, None, None]:
-    """Wait until ``future`` (a task, a gather) is done, or ``actor`` must end, even if cancelling it takes long."""
-    loop = future.get_loop()
-    future._asyncio_future_blocking = False
-    while not future.done():
-        waiter = loop.create_future()
-
-        def wake(_: object, waiter: "asyncio.Future[None]" = waiter) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        future.add_done_callback(wake)
-        try:
-            yield from waiter
-        except asyncio.CancelledError:
-            future.cancel()
-            if actor._exit is not None:
-                future.remove_done_callback(wake)
-                raise
 
 
 class ActorFuture(pykka.Future[T]):

@@ -46,12 +46,12 @@ class Agent(GenServer):
                     raise BadReturnValueError("get_and_update's function", result)
                 value, self.state = result
                 return Reply(value)
-        raise UnexpectedRequestError(request, self.ref)
+        raise UnexpectedRequestError(request, self.actor_ref)
 
     @override
     async def handle_cast(self, request: Any) -> None:
         if not isinstance(request, _Update):
-            raise UnexpectedRequestError(request, self.ref)
+            raise UnexpectedRequestError(request, self.actor_ref)
         self.state = await _apply(request.function, self.state, *request.args)
 
     @staticmethod

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from typing_extensions import override
 
-from supervisors.child_spec import BRUTAL_KILL, ChildSpec, ChildType, Class, Restart
+from supervisors.child_specs import BRUTAL_KILL, ChildSpec, ChildType, Class, Restart
 from supervisors.errors import BadReturnValueError, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Killed, Normal, Shutdown
 from supervisors.messages import Exit

@@ -3,10 +3,10 @@
 Erlang: ``supervisor`` with simple_one_for_one. Elixir: DynamicSupervisor.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from supervisors.child_spec import ChildSpec, Restart
+from supervisors.child_specs import ChildSpec, Restart
 from supervisors.children import RESTARTING, Child, ChildCounts, ChildState, count, start_one, stop_all
 from supervisors.errors import MaxChildrenError, NotFoundError, StartError
 from supervisors.exit_reason import ExitReason, is_abnormal
@@ -28,6 +28,9 @@ class DynamicChildren:
         self._window = window
         self._max_children = max_children
         self._children: dict[Ref, ChildState] = {}  # a restarting child is kept under its last ref
+
+    async def start_all(self, specs: Sequence[ChildSpec]) -> ExitReason:
+        """Start the first children, of which there are none; return None."""
 
     async def stop_all(self) -> None:
         """Stop all children at the same time."""

@@ -9,9 +9,10 @@ from typing import Any, final
 
 from typing_extensions import override
 
-from supervisors.child_spec import ChildSpec, check_childspecs
+from supervisors.child_specs import ChildSpec, check_childspecs
 from supervisors.dynamic_children import DynamicChildren
 from supervisors.errors import ChildSpecError
+from supervisors.process import Process
 from supervisors.restart import RestartWindow, check_intensity
 from supervisors.supervisor import BaseSupervisor
 
@@ -42,7 +43,7 @@ class DynamicSupFlags:
 
 
 class _Children(DynamicChildren):
-    def __init__(self, supervisor: BaseSupervisor, flags: DynamicSupFlags) -> None:
+    def __init__(self, supervisor: Process, flags: DynamicSupFlags) -> None:
         super().__init__(supervisor, RestartWindow(flags.intensity, flags.period), flags.max_children)
         self._extra_arguments = tuple(flags.extra_arguments)
 
@@ -72,7 +73,7 @@ class DynamicSupervisor(BaseSupervisor):
 
     @final
     @override
-    async def _start_children(self, init: Any) -> None:
+    def _actor_family(self, process: Process, init: Any) -> tuple[DynamicChildren, tuple[()]]:
         if not isinstance(init, DynamicSupFlags):
             raise ChildSpecError("init", init, "must return DynamicSupFlags or Ignore()")
-        self.children = _Children(self, init)
+        return _Children(process, init), ()

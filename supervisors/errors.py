@@ -7,7 +7,7 @@ from typing_extensions import override
 from supervisors.exit_reason import to_exit_reason
 
 if TYPE_CHECKING:
-    from supervisors.child_spec import ChildSpec
+    from supervisors.child_specs import ChildSpec
     from supervisors.exit_reason import ExitReason
     from supervisors.ref import Ref
 

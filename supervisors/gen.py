@@ -9,11 +9,11 @@ from typing import Any
 
 from supervisors.errors import CallTimeoutError, ServerDownError
 from supervisors.exit_reason import ExitReason, NoProcess, Normal, to_exit_reason
-from supervisors.gen_server import SystemMessage
 from supervisors.messages import Exit, From, MonitorRef, Stop
 from supervisors.names import Server, require, resolve
 from supervisors.process import Process, current_process
 from supervisors.ref import DEFAULT_TIMEOUT, Ref
+from supervisors.server_process import SystemMessage
 from supervisors.system import System
 
 __all__ = [

@@ -4,47 +4,29 @@ Erlang: gen_server, with proc_lib's start and sys's system messages.
 """
 
 import inspect
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from functools import partial
-from types import CoroutineType
-from typing import Any, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from typing_extensions import override
 
-from supervisors._pykka import IDLE, LATER, Envelope, Life, is_proxy_message, is_stop_message
-from supervisors.child_spec import ChildSpec, ChildType, Restart
-from supervisors.errors import BadReturnValueError, UnexpectedRequestError
-from supervisors.exit_reason import Crashed, ExitReason, Normal, is_abnormal
-from supervisors.messages import (
-    NO_REPLY,
-    Cast,
-    Continue,
-    Exit,
-    From,
-    Ignore,
-    MonitorRef,
-    NoReply,
-    Refuse,
-    Reply,
-    Stop,
-    Timeout,
-)
-from supervisors.process import AskFrom, ParentExit, Process, current_process, reason_of
+from supervisors._pykka import Actor, ActorFuture, ActorRegistry
+from supervisors.child_specs import ChildSpec, ChildType, Restart
+from supervisors.errors import NoCurrentProcessError, UnexpectedRequestError
+from supervisors.exit_reason import Crashed
+from supervisors.inbox import Inbox
+from supervisors.messages import From, MonitorRef, NoReply, Refuse, Reply, Stop
+from supervisors.process import current_process
 from supervisors.ref import Ref
-from supervisors.reports import report_crash, report_unexpected
+from supervisors.reports import report_unexpected
+from supervisors.server_process import ServerProcess
 from supervisors.spawn import spawn
+from supervisors.system import System
 
-__all__ = ["GenServer", "State", "SystemMessage"]
-
-SLICE = 100  # messages handled in a row before the others' turn
+__all__ = ["GenServer", "State"]
 
 CallResult: TypeAlias = "Reply | NoReply | Refuse | Stop | Awaitable[Reply | NoReply | Refuse | Stop]"
 InfoResult: TypeAlias = "NoReply | Stop | None | Awaitable[NoReply | Stop | None]"
-InitResult: TypeAlias = (
-    "None | NoReply | Ignore | Stop | Continue | Awaitable[None | NoReply | Ignore | Stop | Continue]"
-)
 
 
 class State(dict[str, Any]):
@@ -61,15 +43,7 @@ class State(dict[str, Any]):
         self[name] = value
 
 
-@dataclass(frozen=True, slots=True)
-class SystemMessage:
-    """Has the server run ``function(process)`` and answer with its value, suspended or not. Erlang: sys."""
-
-    function: "Callable[[GenServer], object]"
-    from_: From
-
-
-class GenServer(Process):
+class GenServer(Actor):
     """A server process. Subclass it and write the callbacks that you need, ``def`` or ``async def``.
 
     The attributes set on ``self`` are its state: no one else touches them. A callback that waits (``await``) holds
@@ -82,16 +56,34 @@ class GenServer(Process):
         max_mailbox: how many messages may wait, None without bound.
     """
 
-    __slots__ = ("_suspended",)
+    __slots__ = ("_actor_arguments", "_actor_ref")  # all that is not the user's; Pykka's own begin so too
+
+    trap_exit: bool = False
+    max_mailbox: int | None = None
+    is_supervisor: ClassVar[bool] = False
+    _actor_process_class: ClassVar[type[ServerProcess]] = ServerProcess
+    _actor_answers_at_once: ClassVar[bool] = False  # no callback that answers a call is a coroutine
+    _actor_receives: ClassVar[bool] = False  # it has an on_receive of its own
 
     @override
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.answers_at_once = not inspect.iscoroutinefunction(cls.handle_call)
+        cls._actor_answers_at_once = not inspect.iscoroutinefunction(cls.handle_call)
+        cls._actor_receives = cls.on_receive is not GenServer.on_receive
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._actor_arguments = (args, kwargs)
+        self._actor_ref: Ref = self._actor_process_class(self).ref
+
+    @override
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self._actor_ref}>"
+
+    __str__ = __repr__
 
     # Callbacks
 
-    def init(self, *args: Any, **kwargs: Any) -> InitResult:
+    def init(self, *args: Any, **kwargs: Any) -> Any:
         """Set the state up, from the arguments of `start_link`. The starter waits for it.
 
         Returns:
@@ -113,7 +105,7 @@ class GenServer(Process):
         Raises:
             UnexpectedRequestError: always; so does yours for a request that it does not know.
         """
-        raise UnexpectedRequestError(request, self.ref)
+        raise UnexpectedRequestError(request, self.actor_ref)
 
     def handle_cast(self, request: Any) -> InfoResult:
         """Act on ``request``; nobody waits for an answer.
@@ -121,11 +113,11 @@ class GenServer(Process):
         Raises:
             UnexpectedRequestError: always; so does yours for a request that it does not know.
         """
-        raise UnexpectedRequestError(request, self.ref)
+        raise UnexpectedRequestError(request, self.actor_ref)
 
     def handle_info(self, info: Any) -> InfoResult:
         """Act on any other message: `Down`, `Exit`, `Timeout`, what `send` sent. The default reports and drops it."""
-        report_unexpected(self.ref, info)
+        report_unexpected(self.actor_ref, info)
         return None
 
     def handle_continue(self, term: Any) -> InfoResult:
@@ -134,7 +126,7 @@ class GenServer(Process):
         Raises:
             UnexpectedRequestError: always; so does yours for a term that it does not know.
         """
-        raise UnexpectedRequestError(term, self.ref)
+        raise UnexpectedRequestError(term, self.actor_ref)
 
     def terminate(self, reason: Any) -> Any:
         """Clean up. Runs after `Stop`, a crash, `stop`, and when a parent ends a process that traps exits.
@@ -179,7 +171,7 @@ class GenServer(Process):
     # Start
 
     @classmethod
-    async def start_link(cls, *args: Any, name: Any = None, timeout: float | None = None, **kwargs: Any) -> Ref | None:
+    async def start_link(cls, *args: Any, name: Any = None, timeout: float | None = None, **kwargs: Any) -> Ref:
         """Start a server linked to the current process, and wait until its ``init`` is done.
 
         Args:
@@ -196,8 +188,9 @@ class GenServer(Process):
             NoCurrentProcessError: this is not inside a process; use `System.start`.
         """
         parent = current_process(f"{cls.__name__}.start_link")
-        process = cls(*args, **kwargs)
-        return await spawn(process, parent.system, name=name, timeout=timeout, parent=parent, link=True)
+        process = cls(*args, **kwargs)._actor_process
+        # None is rare, and checking for it everywhere is not.
+        return await spawn(process, parent.system, name=name, timeout=timeout, parent=parent, link=True)  # type: ignore[return-value]
 
     @classmethod
     async def start_monitor(
@@ -206,13 +199,13 @@ class GenServer(Process):
         name: Any = None,
         timeout: float | None = None,
         **kwargs: Any,
-    ) -> tuple[Ref, MonitorRef] | None:
+    ) -> tuple[Ref, MonitorRef]:
         """Start a server that the current process monitors, not linked; otherwise as `start_link`."""
         watcher = current_process(f"{cls.__name__}.start_monitor")
-        process = cls(*args, **kwargs)
+        process = cls(*args, **kwargs)._actor_process
         ref = await spawn(process, watcher.system, name=name, timeout=timeout, parent=None)
         if ref is None:
-            return None
+            return None  # type: ignore[return-value]  # as above
         mref = MonitorRef(ref)
         watcher.watch(mref, ref._process)
         return ref, mref
@@ -245,219 +238,6 @@ class GenServer(Process):
             modules=(cls,),
         )
 
-    # Life
-
-    @override
-    def _live(self) -> Life:
-        self._suspended = False
-        try:
-            result = yield from self._callback("init", self._run_init, None, *self._args, **self._kwargs)
-            timeout, term = self._begun(result)
-        except Exception as error:
-            if self._exit is not None:
-                return self._exit
-            return self._not_begun(reason_of(error))
-        finally:
-            self._args = self._kwargs = ()  # type: ignore[assignment]
-        if self._exit is not None:
-            return self._exit
-        if isinstance(result, Ignore):
-            self.ignored()
-            return Normal()
-        if isinstance(result, Stop):
-            return self._not_begun(result.reason)
-        self.started()
-        return (yield from self._loop_on(timeout, term))
-
-    def _run_init(self, *args: Any, **kwargs: Any) -> Any:
-        return self.init(*args, **kwargs)
-
-    def _begun(self, result: object) -> tuple[float | None, object]:
-        match result:
-            case None | Ignore() | Stop():
-                return None, None
-            case Continue(term):
-                return None, term
-            case NoReply():
-                return _go_on("init", result)
-        raise BadReturnValueError("init", result)
-
-    def _not_begun(self, reason: ExitReason) -> ExitReason:
-        if is_abnormal(reason):
-            report_crash(self.ref, reason, "init")
-        return reason
-
-    def _loop_on(self, timeout: float | None, term: object) -> Life:
-        """Handle messages until the end. The hot path: a plain callback is called right here."""
-        turns = SLICE
-        while True:
-            if term is not None:
-                message: Any = Continue(term)
-                term = None
-            elif self._queue:
-                message = self._queue.popleft()
-            elif timeout is not None and not (yield from self._wait(timeout)):
-                message = Timeout()
-            else:
-                turns = SLICE
-                if not self._queue:
-                    message = result = None  # an idle server keeps nothing alive
-                    yield IDLE
-                continue
-            kind = message.__class__
-            try:
-                if self._debug is not None or kind in _UNCOMMON:
-                    result = yield from self._handle_slowly(message)
-                    if result is _AGAIN:
-                        continue
-                elif kind is From:
-                    result = self.handle_call(message.request, message)
-                elif kind is Cast:
-                    result = self.handle_cast(message.request)
-                else:
-                    result = self.handle_info(message)
-                if result.__class__ is CoroutineType:
-                    result = yield result
-                elif result.__class__ not in _RESULTS and inspect.isawaitable(result):
-                    result = yield _as_coroutine(result)
-                if self._exit is not None:
-                    return self._exit
-                timeout = None
-                if result.__class__ is Reply and isinstance(message, From):
-                    message.reply(result.value)
-                    if result.timeout is not None or result.continue_ is not None:
-                        timeout, term = _go_on(message, result)
-                elif result.__class__ is NoReply:
-                    timeout, term = _go_on(message, result)
-                elif result.__class__ is Stop:
-                    return (yield from self._stopped(result, message))
-                elif result.__class__ is Refuse and isinstance(message, From):
-                    message.refuse(result.error)
-                elif result is not None or isinstance(message, From):
-                    raise BadReturnValueError(_CALLBACKS.get(kind, "handle_info"), result)
-            except Exception as error:
-                if self._exit is not None:
-                    return self._exit
-                return (yield from self._end_life(reason_of(error), message))
-            turns -= 1
-            if not turns:
-                turns = SLICE
-                message = result = None
-                yield LATER
-
-    def _wait(self, timeout: float) -> Generator[Any, Any, bool]:
-        """Wait for a message for ``timeout`` seconds; False when none came."""
-        if timeout > 0:
-            timer = self.after(timeout, self._wake_up)
-            yield IDLE
-            self.cancel(timer)
-        return bool(self._queue)
-
-    def _wake_up(self) -> None:
-        if self._waiting:
-            self._wake()
-
-    def _stopped(self, stop: Stop, message: object) -> Life:
-        """End because a callback said so; the caller gets its reply once ``terminate`` is done."""
-        reason = yield from self._end_life(stop.reason, message)
-        if stop.reply is not NO_REPLY and isinstance(message, From):
-            message.reply(stop.reply)
-        return reason
-
-    def _end_life(self, reason: ExitReason, message: object) -> Life:
-        """Run ``terminate`` and return the final exit reason."""
-        try:
-            yield from self._callback("terminate", self.terminate, message, reason)
-        except Exception as error:
-            reason = reason_of(error)
-        if self._exit is not None:
-            return self._exit
-        if is_abnormal(reason):
-            report_crash(self.ref, reason, message)
-        try:
-            return reason
-        finally:
-            del reason  # its traceback may refer to this frame
-
-    def _callback(
-        self, name: str, function: Callable[..., Any], message: object, *args: Any, **kwargs: Any
-    ) -> Generator[Any, Any, Any]:
-        """Run one callback with all that may be hung around it."""
-        for debug in self._debug or ():
-            waits = debug.before(self, name, message)
-            if waits is not None:
-                yield _as_coroutine(waits)
-        result = function(*args, **kwargs)
-        if inspect.isawaitable(result):
-            result = yield _as_coroutine(result)
-        for debug in self._debug or ():
-            debug.after(self, name, message, result)
-        return result
-
-    def _handle_slowly(self, message: Any) -> Generator[Any, Any, Any]:
-        """Handle a message that is not the common case: the system's, Pykka's, or looked at by a `Debug`."""
-        kind = message.__class__
-        if kind is SystemMessage:
-            return (yield from self._handle_system(message))
-        if self._is_order_to_exit(message):
-            return Stop(message.reason)
-        if kind is AskFrom or kind is Envelope:
-            return (yield from self._handle_envelope(message))
-        name = _CALLBACKS.get(kind, "handle_info")
-        if kind is From:
-            args: tuple[Any, ...] = (message.request, message)
-        elif kind is Cast:
-            args = (message.request,)
-        elif kind is Continue:
-            args = (message.term,)
-        else:
-            args = (message,)
-        return (yield from self._callback(name, getattr(self, name), message, *args))
-
-    def _is_order_to_exit(self, message: Any) -> bool:
-        """Tell whether ``message`` is the parent's exit signal: that one is no business of ``handle_info``."""
-        if message.__class__ is Exit:
-            return message.ref is self.ref.parent and message.ref is not None
-        return message.__class__ is ParentExit
-
-    # System messages
-
-    def _handle_system(self, message: SystemMessage) -> Generator[Any, Any, Any]:
-        """Handle a system message; while suspended, only these, the others stay in their order."""
-        stop = self._run_system(message)
-        if stop is not None or not self._suspended:
-            return stop or _AGAIN
-        held: deque[object] = deque()
-        self._held = held
-        while self._suspended and stop is None and self._exit is None:
-            if not self._queue:
-                yield IDLE
-                continue
-            waiting = self._queue.popleft()
-            if isinstance(waiting, SystemMessage):
-                stop = self._run_system(waiting)
-            elif self._is_order_to_exit(waiting):
-                stop = Stop(cast("Exit", waiting).reason)
-            else:
-                held.append(waiting)
-        self._held = None
-        self._queue = held + (self._queue or deque())
-        return stop or _AGAIN
-
-    def _run_system(self, message: SystemMessage) -> Stop | None:
-        try:
-            value = message.function(self)
-        except Exception as error:
-            message.from_.refuse(error)
-            return None
-        if isinstance(value, Stop):
-            message.from_.reply(None)
-            return value
-        message.from_.reply(value)
-        return None
-
-    # Pykka's messages
-
     @override
     def on_receive(self, message: Any) -> Any:
         """Answer Pykka's ``ask`` and take its ``tell``; without it these are a call and a cast.
@@ -465,45 +245,63 @@ class GenServer(Process):
         Call ``super().on_receive(message)`` for a message that it does not know: that one is reported, and answered
         with None.
         """
-        report_unexpected(self.ref, message)
+        report_unexpected(self.actor_ref, message)
 
-    def _handle_envelope(self, message: Any) -> Generator[Any, Any, Any]:
-        """Handle what came by Pykka's ``ask``, ``tell``, ``proxy`` or ``stop``."""
-        envelope = message.envelope if isinstance(message, AskFrom) else message
-        if is_stop_message(envelope):
-            return Stop(Normal(), None)
-        native = is_proxy_message(envelope)
-        if not native and type(self).on_receive is GenServer.on_receive:
-            if isinstance(message, AskFrom):
-                return (yield from self._callback("handle_call", self.handle_call, message, message.request, message))
-            return (yield from self._callback("handle_cast", self.handle_cast, message, envelope.message))
+    # Pykka's hooks
+
+    @property
+    @override
+    def actor_ref(self) -> Any:
+        """The ref of this process. Also `current`, in a callback."""
+        return self._actor_ref
+
+    @property
+    @override
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """See `pykka.Actor.actor_urn`."""
+        return self._actor_ref.actor_urn
+
+    @property
+    @override
+    def actor_stopped(self) -> Any:  # type: ignore[override]
+        """See `pykka.Actor.actor_stopped`."""
+        return self._actor_ref.actor_stopped
+
+    @property
+    @override
+    def actor_inbox(self) -> Any:  # type: ignore[override]
+        """See `pykka.Actor.actor_inbox`."""
+        return self._actor_ref.actor_inbox
+
+    @staticmethod
+    @override
+    def _create_actor_inbox() -> Inbox:
+        msg = "a process makes its own inbox"
+        raise NotImplementedError(msg)
+
+    @staticmethod
+    @override
+    def _create_future() -> ActorFuture[Any]:
+        return ActorFuture()
+
+    @override
+    def _start_actor_loop(self) -> None:
         try:
-            value = self._handle_receive(envelope.message)
-            if inspect.isawaitable(value):
-                value = yield _as_coroutine(value)
-        except Exception as error:
-            if not isinstance(message, AskFrom):
-                raise
-            return Refuse(error)
-        return Reply(value) if isinstance(message, AskFrom) else None
+            system = System.current()
+        except NoCurrentProcessError:
+            ActorRegistry.unregister(self._actor_ref)
+            raise
+        self._actor_process.start_unlinked(system)
 
+    # What the runtime needs
 
-_UNCOMMON = frozenset({SystemMessage, ParentExit, Exit, Continue, AskFrom, Envelope})
-_CALLBACKS = {From: "handle_call", AskFrom: "handle_call", Cast: "handle_cast", Continue: "handle_continue"}
-_RESULTS = frozenset({Reply, NoReply, Refuse, Stop, type(None)})
-_AGAIN = object()  # the message is done with, and neither cancels nor changes a time-out
+    @property
+    def _actor_process(self) -> ServerProcess:
+        """The process that this is the server of. Only while it lives."""
+        return cast("ServerProcess", self._actor_ref._process)
 
-
-def _as_coroutine(awaitable: Awaitable[Any]) -> "CoroutineType[Any, Any, Any]":
-    return awaitable if awaitable.__class__ is CoroutineType else _awaited(awaitable)  # type: ignore[return-value]
-
-
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
-
-
-def _go_on(message: object, result: "Reply | NoReply") -> tuple[float | None, object]:
-    timeout = result.timeout
-    if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
-        raise BadReturnValueError(_CALLBACKS.get(message.__class__, "handle_info"), result)
-    return timeout, result.continue_
+    def _actor_init(self) -> Any:
+        """Call ``init``; called once, first of all."""
+        args, kwargs = self._actor_arguments
+        self._actor_arguments = ((), {})
+        return self.init(*args, **kwargs)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, ClassVar, Final, TypeAlias, final
+from typing import Any, ClassVar, Final, TypeAlias, cast, final
 
 from typing_extensions import override
 
@@ -18,6 +18,7 @@ from supervisors.errors import BadReturnValueError
 from supervisors.gen_server import GenServer
 from supervisors.messages import NO_REPLY, Cast, From, Ignore, NoReply, Stop
 from supervisors.names import Server
+from supervisors.server_process import ServerProcess
 
 __all__ = [
     "Enter",
@@ -129,6 +130,19 @@ class RepeatState:
 Result: TypeAlias = "NextState | KeepState | RepeatState | Stop | None"
 
 
+class StatemProcess(ServerProcess):
+    """The process of a `GenStatem`."""
+
+    __slots__ = ()
+
+    @property
+    @override
+    def mailbox_length(self) -> int:
+        """How many messages and events wait, postponed ones too."""
+        machine = cast("GenStatem", self.server)
+        return super().mailbox_length + len(machine._actor_events) + len(machine._actor_postponed)
+
+
 class GenStatem(GenServer):
     """A state machine. The state is a value, its data the attributes set on ``self``.
 
@@ -143,16 +157,17 @@ class GenStatem(GenServer):
             state, be postponed, or insert events.
     """
 
-    __slots__ = ("_current", "_events", "_postponed", "_timeouts")
+    __slots__ = ("_actor_current", "_actor_events", "_actor_postponed", "_actor_timeouts")
 
     state_enter: ClassVar[bool] = False
+    _actor_process_class = StatemProcess
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._current: Any = None
-        self._events: deque[object] = deque()  # to be handled before any message
-        self._postponed: list[object] = []
-        self._timeouts: dict[object, _Timer] = {}
+        self._actor_current: Any = None
+        self._actor_events: deque[object] = deque()  # to be handled before any message
+        self._actor_postponed: list[object] = []
+        self._actor_timeouts: dict[object, _Timer] = {}
 
     @abstractmethod
     @override
@@ -170,120 +185,115 @@ class GenStatem(GenServer):
 
     @final
     @override
-    async def _run_init(self, *args: Any, **kwargs: Any) -> NoReply | Ignore | Stop:
-        result = self.init(*args, **kwargs)
+    async def _actor_init(self) -> NoReply | Ignore | Stop:
+        result = super()._actor_init()
         match await result if isawaitable(result) else result:
             case Ignore() | Stop() as unborn:
                 return unborn
             case NextState(state, actions):
-                self._current = state
-                return self._move(None, state, actions, enters=True)
+                self._actor_current = state
+                return self._actor_move(None, state, actions, enters=True)
             case nonsense:
                 raise BadReturnValueError("init", nonsense)
 
     @final
     @override
     def handle_call(self, request: Any, from_: From) -> Any:
-        return self._handle(from_)
+        return self._actor_handle(from_)
 
     @final
     @override
     def handle_cast(self, request: Any) -> Any:
-        return self._handle(Cast(request))
+        return self._actor_handle(Cast(request))
 
     @final
     @override
     def handle_info(self, info: Any) -> Any:
-        return self._handle(info)
+        return self._actor_handle(info)
 
     @final
     @override
     def handle_continue(self, term: Any) -> Any:
-        return self._handle(self._events.popleft())
+        return self._actor_handle(self._actor_events.popleft())
 
     @override
     def system_get_state(self) -> tuple[Any, Any]:
         """Return the state and the data."""
-        return self._current, super().system_get_state()
+        return self._actor_current, super().system_get_state()
 
     @override
     def system_replace_state(self, state: tuple[Any, Any]) -> None:
         current, data = state
         super().system_replace_state(data)
-        self._current = current
+        self._actor_current = current
 
-    @property
-    @override
-    def mailbox_length(self) -> int:
-        """How many messages and events wait, postponed ones too."""
-        return super().mailbox_length + len(self._events) + len(self._postponed)
-
-    def _handle(self, event: object) -> Any:
+    def _actor_handle(self, event: object) -> Any:
         if isinstance(event, _Timer):
-            if self._timeouts.get(event.timeout.key) is not event:
-                return self._go_on()  # it was taken away after it had fired
-            del self._timeouts[event.timeout.key]
+            if self._actor_timeouts.get(event.timeout.key) is not event:
+                return self._actor_go_on()  # it was taken away after it had fired
+            del self._actor_timeouts[event.timeout.key]
             event = event.timeout
         if not isinstance(event, Enter):
-            self._cancel_timeout(EventTimeout)
-        result = self.handle_event(event, self._current)
-        return self._await(event, result) if isawaitable(result) else self._act(event, result)
+            self._actor_cancel_timeout(EventTimeout)
+        result = self.handle_event(event, self._actor_current)
+        return self._actor_await(event, result) if isawaitable(result) else self._actor_act(event, result)
 
-    async def _await(self, event: object, result: Awaitable[Result]) -> NoReply | Stop:
-        return self._act(event, await result)
+    async def _actor_await(self, event: object, result: Awaitable[Result]) -> NoReply | Stop:
+        return self._actor_act(event, await result)
 
-    def _act(self, event: object, result: Any) -> NoReply | Stop:
+    def _actor_act(self, event: object, result: Any) -> NoReply | Stop:
         """Do what the callback for ``event`` said."""
         match result:
             case None:
-                return self._go_on()
+                return self._actor_go_on()
             case KeepState(actions):
-                return self._move(event, self._current, actions, enters=False)
+                return self._actor_move(event, self._actor_current, actions, enters=False)
             case RepeatState(actions):
-                return self._move(event, self._current, actions, enters=True)
+                return self._actor_move(event, self._actor_current, actions, enters=True)
             case NextState(state, actions):
-                return self._move(event, state, actions, enters=state != self._current)
+                return self._actor_move(event, state, actions, enters=state != self._actor_current)
             case Stop(reason, reply):
                 if reply is not NO_REPLY and isinstance(event, From):
                     event.reply(reply)
                 return Stop(reason)
         raise BadReturnValueError("handle_event", result)
 
-    def _move(self, event: object, state: Any, actions: Sequence[Action], *, enters: bool) -> NoReply:
+    def _actor_move(self, event: object, state: Any, actions: Sequence[Action], *, enters: bool) -> NoReply:
         """Go from the current state to ``state``. What comes next: the entering, new events, postponed ones, others."""
-        old, self._current = self._current, state
+        old, self._actor_current = self._actor_current, state
         following: list[object] = [Enter(old)] if enters and self.state_enter else []
         following += [action.event for action in actions if isinstance(action, NextEvent)]
         if isinstance(event, Enter) and (following or enters or Postpone() in actions):
             raise BadReturnValueError("handle_event", actions)
         if Postpone() in actions:
-            self._postponed.append(event)
+            self._actor_postponed.append(event)
         if state != old:
-            self._cancel_timeout(StateTimeout)
-            following += self._postponed
-            self._postponed = []
-        self._events.extendleft(reversed(following))
+            self._actor_cancel_timeout(StateTimeout)
+            following += self._actor_postponed
+            self._actor_postponed = []
+        self._actor_events.extendleft(reversed(following))
         for action in actions:
             if isinstance(action, _Timeout):
-                self._set_timeout(action)
-        return self._go_on()
+                self._actor_set_timeout(action)
+        return self._actor_go_on()
 
-    def _go_on(self) -> NoReply:
-        return NoReply(continue_=_NEXT) if self._events else NoReply()
+    def _actor_go_on(self) -> NoReply:
+        return NoReply(continue_=_NEXT) if self._actor_events else NoReply()
 
-    def _set_timeout(self, timeout: _Timeout) -> None:
-        self._cancel_timeout(timeout.key)
+    def _actor_set_timeout(self, timeout: _Timeout) -> None:
+        self._actor_cancel_timeout(timeout.key)
         if timeout.after is not None:
-            self._timeouts[timeout.key] = timer = _Timer(timeout)
+            self._actor_timeouts[timeout.key] = timer = _Timer(timeout)
             if timeout.after == 0:
-                self._events.append(timer)
+                self._actor_events.append(timer)
             else:
-                timer.handle = self.after(timeout.after, self.deliver, timer)
+                process = self._actor_process
+                timer.handle = process.after(timeout.after, process.deliver, timer)
 
-    def _cancel_timeout(self, key: object) -> None:
-        timer = self._timeouts.pop(key, None)
+    def _actor_cancel_timeout(self, key: object) -> None:
+        timer = self._actor_timeouts.pop(key, None)
         if timer is not None and timer.handle is not None:
-            self.cancel(timer.handle)
+            self._actor_process.cancel(timer.handle)
 
 
 class _Timer:

@@ -56,8 +56,8 @@ class From:
     def __init__(self, request: object, server: "Ref", future: "Future[Any]", ref: "Ref | None") -> None:
         self.request = request
         self.ref = ref
-        self._server = server
-        self._future: Future[Any] | None = future
+        self._server: Ref | None = server
+        self._future: Future[Any] | None = future  # both None once nobody waits: who keeps this keeps nothing else
 
     @override
     def __repr__(self) -> str:
@@ -80,24 +80,28 @@ class From:
     def _down_error(self, reason: ExitReason) -> Exception:
         return ServerDownError(reason, self._server, self.request)
 
+    def close(self) -> None:
+        """Forget the call: the caller has its answer, or gave up."""
+        server, self._server, self._future = self._server, None, None
+        process = None if server is None else server._process
+        if process is not None:
+            process.settle(self)
+
     def _answer(self, value: object, error: BaseException | None) -> None:
-        process = self._server._process
-        if process is None:
-            return  # and who asked knows
-        if get_ident() != process.system.thread:
-            process.system.run_in_loop(self._answer, value, error)
-            return
-        process.settle(self)
-        self._settle(value, error)
+        process = None if self._server is None else self._server._process
+        if process is not None and get_ident() != process.system.thread:
+            process.system.run_in_loop(self._settle, value, error)
+        elif process is not None:
+            self._settle(value, error)
 
     def _settle(self, value: object, error: BaseException | None) -> None:
-        future, self._future = self._future, None  # who keeps this keeps no traceback with it
-        if future is None or future.done():
-            return
-        if value is NO_REPLY:
-            future.set_exception(error)  # type: ignore[arg-type]
-        else:
-            future.set_result(value)
+        future = self._future
+        if future is not None and not future.done():
+            if value is NO_REPLY:
+                future.set_exception(error)  # type: ignore[arg-type]
+            else:
+                future.set_result(value)
+        self.close()
 
 
 @dataclass(frozen=True, slots=True)

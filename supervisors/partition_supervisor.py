@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from supervisors.child_spec import ChildSpec, check_childspecs, child_key
+from supervisors.child_specs import ChildSpec, check_childspecs
 from supervisors.errors import AlreadyRegisteredError, ChildSpecError, NotFoundError
 from supervisors.names import Server, require, resolve
 from supervisors.ref import Ref
@@ -33,7 +33,7 @@ class PartitionSupervisor(Supervisor):
         ChildSpecError: one of these has a value that it cannot have.
     """
 
-    __slots__ = ("_count",)
+    __slots__ = ("_actor_partitions",)
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class PartitionSupervisor(Supervisor):
         if with_arguments is not None:
             specs = [spec.with_args(with_arguments(number)) for number, spec in enumerate(specs)]
         super().__init__(flags, specs)
-        self._count = partitions
+        self._actor_partitions = partitions
 
     @staticmethod
     def partitions(supervisor: Server) -> int:
@@ -61,10 +61,10 @@ class PartitionSupervisor(Supervisor):
         Raises:
             NotFoundError: there is no such supervisor.
         """
-        process = require(supervisor)._process
-        if not isinstance(process, PartitionSupervisor):
+        server = _server(require(supervisor))
+        if server is None:
             raise NotFoundError(supervisor)
-        return process._count
+        return server._actor_partitions
 
     @staticmethod
     def via(supervisor: Server, key: object) -> "Partition":
@@ -89,12 +89,16 @@ class Partition:
 
     def whereis(self) -> Ref | None:
         """Return the process; None while it does not run."""
-        ref = resolve(self.supervisor)
-        process = None if ref is None else ref._process
-        if not isinstance(process, PartitionSupervisor) or not isinstance(process.children, StaticChildren):
+        server = _server(resolve(self.supervisor))
+        if server is None or not isinstance(server._actor_children, StaticChildren):
             return None
-        child = process.children._children.get(child_key(partition_of(self.key, process._count)))
-        return None if child is None else child.running
+        return server._actor_children.running(partition_of(self.key, server._actor_partitions))
+
+
+def _server(ref: Ref | None) -> PartitionSupervisor | None:
+    process = None if ref is None else ref._process
+    server = None if process is None else process.server
+    return server if isinstance(server, PartitionSupervisor) else None
 
 
 def partition_of(key: object, partitions: int) -> int:

@@ -9,24 +9,26 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from supervisors._pykka import ActorDeadError, ActorFuture, ActorRegistry, LoopActor, is_stop_message
+from supervisors._pykka import ActorRegistry, is_stop_message
+from supervisors.debug import Debug
 from supervisors.errors import NoCurrentProcessError, OverloadedError, ProcessExit, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal
+from supervisors.inbox import AskFrom, Inbox
+from supervisors.life import LifeRunner
 from supervisors.messages import Down, Exit, From, MonitorRef
 from supervisors.ref import Ref
 from supervisors.reports import report_dropped
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Awaitable
-
+    from supervisors.children import ChildState
+    from supervisors.gen_server import GenServer
     from supervisors.system import System
 
-__all__ = ["Debug", "Process", "current", "current_process", "reason_of"]
+__all__ = ["ParentExit", "Process", "current", "current_process", "reason_of", "start_error"]
 
 _current: ContextVar[Ref] = ContextVar("supervisors.current")  # a task left behind keeps no dead process alive
 
@@ -58,33 +60,18 @@ def reason_of(error: BaseException) -> ExitReason:
     return error.reason if isinstance(error, ProcessExit) else Crashed(error)
 
 
-class Debug(Protocol):
-    """Looks at, or meddles with, what a process does; see `sys` and `faults`."""
-
-    def arriving(self, process: "Process", message: object) -> Iterable[tuple[float, object]]:
-        """Return what is to be put into the mailbox instead of ``message``, each after so many seconds."""
-
-    def before(self, process: "Process", callback: str, message: object) -> "Awaitable[None] | None":
-        """Run before ``callback``; what it raises, the callback raises; what it returns is awaited first."""
-
-    def after(self, process: "Process", callback: str, message: object, result: object) -> None:
-        """Run after ``callback`` returned ``result``."""
-
-
-class Process(LoopActor):
-    """One process. Subclasses give it a life; users subclass `GenServer`.
+class Process(LifeRunner):
+    """One process: what the runtime keeps of it, apart from the ``server``, whose callbacks and state are the user's.
 
     Runs on its System's loop; of its methods only the ``deliver`` ones and `signal` may be called in another thread.
     """
 
     __slots__ = (
-        "_args",
         "_calls",
         "_debug",
         "_dropped",
         "_ends",
         "_held",
-        "_kwargs",
         "_links",
         "_monitoring",
         "_monitors",
@@ -93,17 +80,16 @@ class Process(LoopActor):
         "_starter",
         "_system",
         "_timers",
+        "answers_at_once",
+        "max_mailbox",
         "ref",
+        "server",
     )
 
-    is_supervisor: ClassVar[bool] = False
-    answers_at_once: ClassVar[bool] = False  # no callback that answers a call is a coroutine
-    trap_exit: bool = False  # settable in init; then exit signals become `Exit` messages
-    max_mailbox: ClassVar[int | None] = None  # calls beyond it are refused, casts and infos dropped and counted
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        self._args = args
-        self._kwargs = kwargs
+    def __init__(self, server: "GenServer") -> None:
+        self.server = server
+        self.max_mailbox = server.max_mailbox
+        self.answers_at_once = server._actor_answers_at_once
         self._life = None
         self._task = None
         self._awaiting = False
@@ -125,9 +111,17 @@ class Process(LoopActor):
 
     @override
     def __repr__(self) -> str:
-        return f"<{self.__class__.__name__} {self.ref}>"
+        return f"<Process {self.ref}>"
 
-    __str__ = __repr__
+    @property
+    def trap_exit(self) -> bool:
+        """Whether exit signals become `Exit` messages."""
+        return self.server.trap_exit
+
+    @property
+    def is_supervisor(self) -> bool:
+        """Whether it supervises others."""
+        return self.server.is_supervisor
 
     @property
     def system(self) -> "System":
@@ -160,6 +154,11 @@ class Process(LoopActor):
         return len(self._queue or ()) + len(self._held or ())
 
     @property
+    def links(self) -> list[Ref]:
+        """The processes linked to it."""
+        return [peer.ref for peer in self._links or ()]
+
+    @property
     def dropped(self) -> int:
         """How many messages the full mailbox dropped."""
         return self._dropped
@@ -169,6 +168,10 @@ class Process(LoopActor):
         """Return the process that this runs in; None outside."""
         ref = _current.get(None)
         return None if ref is None else ref._process
+
+    def family(self) -> "Iterable[tuple[object, ChildState]]":
+        """Return the ids and states of the children that it supervises, in start order."""
+        return ()
 
     # Start
 
@@ -284,7 +287,6 @@ class Process(LoopActor):
 
     def after(self, delay: float, function: Callable[..., None], *args: object) -> asyncio.TimerHandle:
         """Call ``function`` in ``delay`` seconds, unless the process ends before."""
-
         handle: asyncio.TimerHandle
 
         def fire() -> None:
@@ -452,48 +454,17 @@ class Process(LoopActor):
     # Pykka's side
 
     @property
-    @override
-    def actor_urn(self) -> str:  # type: ignore[override]
-        """See `pykka.Actor.actor_urn`."""
-        return self.ref.actor_urn
-
-    @property
-    @override
-    def actor_stopped(self) -> "threading.Event":  # type: ignore[override]
-        """See `pykka.Actor.actor_stopped`."""
-        return self.ref.actor_stopped
-
-    @property
     def proxied(self) -> Any:
         """What Pykka's proxies of this process show."""
-        return self
+        return self.server
 
     @property
-    @override
-    def _actor_ref(self) -> Ref:  # type: ignore[override]
-        return self.ref
-
-    @property
-    @override
-    def actor_inbox(self) -> "Inbox":  # type: ignore[override]
-        """See `pykka.Actor.actor_inbox`."""
+    def inbox(self) -> "Inbox":
+        """Where Pykka puts its envelopes."""
         return Inbox(self)
 
-    @staticmethod
-    @override
-    def _create_actor_inbox() -> "Inbox":
-        msg = "a process makes its own inbox"
-        raise NotImplementedError(msg)
-
-    @override
-    def _start_actor_loop(self) -> None:
-        from supervisors.system import System  # noqa: PLC0415 -- it knows processes
-
-        try:
-            system = System.current()
-        except NoCurrentProcessError:
-            ActorRegistry.unregister(self.ref)
-            raise
+    def start_unlinked(self, system: "System") -> None:
+        """Begin the life as Pykka's ``start`` does: linked to nothing, waited for by nobody. In any thread."""
         self._registered = True
         self._system = system
         self._loop = system.loop
@@ -522,49 +493,6 @@ class ParentExit(Exit):
     """An exit signal of the parent, whoever that is."""
 
     __slots__ = ()
-
-
-class AskFrom(From):
-    """A caller that used Pykka's ``ask``: its future is one that any thread may wait for."""
-
-    __slots__ = ("envelope",)
-
-    def __init__(self, envelope: Any, server: Process) -> None:
-        future: ActorFuture[Any] = envelope.reply_to
-        super().__init__(envelope.message, server.ref, future.promise, None)  # type: ignore[arg-type]
-        self.envelope = envelope
-
-    @override
-    def server_down(self, reason: ExitReason) -> None:
-        if is_stop_message(self.envelope):
-            self._settle(None, None)  # it stopped, which is what was asked for
-        else:
-            super().server_down(reason)
-
-    @override
-    def _down_error(self, reason: ExitReason) -> Exception:
-        return ActorDeadError(f"{self._server} stopped before handling the message: {reason!r}")
-
-
-class Inbox:
-    """The door for Pykka's envelopes into a process's mailbox. Any thread may put."""
-
-    __slots__ = ("_process",)
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def put(self, envelope: Any, /) -> None:
-        """Deliver ``envelope``."""
-        self._process.system.run_in_loop(self._process.receive_envelope, envelope)
-
-    def get(self) -> Any:
-        """Raise: the process takes its messages itself."""
-        raise NotImplementedError
-
-    def empty(self) -> bool:
-        """Tell whether no message waits."""
-        return self._process.mailbox_length == 0
 
 
 def start_error(reason: ExitReason) -> StartError:

@@ -14,6 +14,7 @@ from supervisors.exit_reason import ExitReason, NoProcess
 from supervisors.messages import Cast, From
 
 if TYPE_CHECKING:
+    from supervisors.gen_server import GenServer
     from supervisors.process import Process
 
 __all__ = ["Ref"]
@@ -38,7 +39,7 @@ class Ref(ActorRef[Any]):
         self._reason: ExitReason = None
         self._urn: str | None = None
         self._stopped: threading.Event | None = None
-        self.actor_class: type[Process] = process.__class__
+        self.actor_class: type[GenServer] = process.server.__class__
         self.name: str | None = None
         self.parent: Ref | None = None
         self.pid = 0
@@ -104,8 +105,8 @@ class Ref(ActorRef[Any]):
         finally:
             if timer is not None:
                 timer.cancel()
-            process.settle(from_)
-            del future, from_  # an error that came by them refers to this frame
+            from_.close()
+            del process, future, from_  # an error that came by them refers to this frame
 
     async def _ask_from_afar(
         self,
@@ -183,7 +184,7 @@ class Ref(ActorRef[Any]):
         process = self._process
         if process is None:
             raise ActorDeadError(f"{self} not found")
-        return process.actor_inbox
+        return process.inbox
 
     @property
     @override

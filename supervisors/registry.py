@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import get_ident
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from typing_extensions import override
 
@@ -17,6 +17,7 @@ from supervisors.gen_server import GenServer
 from supervisors.names import Server, require
 from supervisors.process import Process, current_process
 from supervisors.ref import Ref
+from supervisors.server_process import ServerProcess
 
 __all__ = ["Keys", "Registry", "RegistryName"]
 
@@ -28,6 +29,19 @@ class Keys(StrEnum):
 
     UNIQUE = "unique"
     DUPLICATE = "duplicate"
+
+
+class RegistryProcess(ServerProcess):
+    """The process of a `Registry`: it forgets who ends at that moment, so that no one finds a dead process."""
+
+    __slots__ = ()
+
+    @override
+    def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:
+        registry = cast("Registry", self.server)
+        had_keys = linked and sender is not None and registry._ended(sender)
+        if not had_keys or sender is self.ref.parent:
+            super()._signalled(sender, reason, linked)
 
 
 class Registry(GenServer):
@@ -46,6 +60,8 @@ class Registry(GenServer):
     Raises:
         ValueError: ``keys`` is no `Keys`, or ``max_entries`` no integer >= 0.
     """
+
+    _actor_process_class = RegistryProcess
 
     def __init__(self, keys: Keys = Keys.UNIQUE, *, max_entries: int | None = None) -> None:
         super().__init__()
@@ -87,8 +103,8 @@ class Registry(GenServer):
         table = _table(registry)
         if key in table._keys.get(process.ref, ()):
             table._remove(key, process.ref)
-            if process.ref not in table._keys and process.ref is not table.ref.parent:
-                table.unlink(process)
+            if process.ref not in table._keys and process.ref is not table.actor_ref.parent:
+                table._actor_process.unlink(process)
 
     @staticmethod
     def update_value(registry: Server, key: Hashable, function: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -102,7 +118,7 @@ class Registry(GenServer):
         process = current_process("Registry.update_value()")
         table = _table(registry)
         if not table._unique:
-            msg = f"{table.ref} has duplicate keys: update_value would not know which value is meant"
+            msg = f"{table.actor_ref} has duplicate keys: update_value would not know which value is meant"
             raise ValueError(msg)
         values = table._values.get(key, {}).get(process.ref)
         if values is None:
@@ -178,12 +194,13 @@ class Registry(GenServer):
         if self._unique and holders is not None:
             raise AlreadyRegisteredError(key, next(iter(holders)))
         if self._max_entries is not None and self._count >= self._max_entries:
-            raise OverloadedError(self.ref, self._max_entries, key)
+            raise OverloadedError(self.actor_ref, self._max_entries, key)
         self._values.setdefault(key, {}).setdefault(process.ref, []).append(value)
         self._keys.setdefault(process.ref, {})[key] = None
         self._count += 1
-        self._linked(process)  # not link(): a process that is named has not begun to live
-        process._linked(self)
+        own = self._actor_process
+        own._linked(process)  # not link(): a process that is named has not begun to live
+        process._linked(own)
 
     def _remove(self, key: Hashable, ref: Ref) -> None:
         self._count -= len(self._values[key].pop(ref))
@@ -193,15 +210,12 @@ class Registry(GenServer):
         if not self._keys[ref]:
             del self._keys[ref]
 
-    @override
-    def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:
-        """Forget who ended; not by way of the mailbox, so that no one finds a dead process."""
-        if linked and sender in self._keys:
-            for key in list(self._keys[sender]):
-                self._remove(key, sender)
-            if sender is not self.ref.parent:
-                return
-        super()._signalled(sender, reason, linked)
+    def _ended(self, ref: Ref) -> bool:
+        """Forget what ``ref``, which has ended, registered; False if it was nothing."""
+        keys = self._keys.get(ref)
+        for key in list(keys or ()):
+            self._remove(key, ref)
+        return keys is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +254,9 @@ def _entries(values: dict[Ref, list[Any]]) -> list[Entry]:
 
 def _table(registry: Server) -> Registry:
     process = require(registry)._process
-    if not isinstance(process, Registry):
+    if process is None or not isinstance(process.server, Registry):
         raise NotFoundError(registry)
     if get_ident() != process.system.thread:
         msg = f"{process.ref} is read and written on the loop of its System only: use loop.call_soon_threadsafe"
         raise NoCurrentProcessError(msg)
-    return process
+    return process.server

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from supervisors.child_spec import ChildSpec
+from supervisors.child_specs import ChildSpec
 
 __all__ = [
     "CountChildren",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar, assert_never
 
-from supervisors.child_spec import Restart
+from supervisors.child_specs import Restart
 from supervisors.errors import ChildSpecError
 from supervisors.exit_reason import ExitReason, is_abnormal
 

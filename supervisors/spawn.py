@@ -6,7 +6,7 @@ Erlang: ``proc_lib:start_link``, ``supervisor:shutdown/1``.
 import asyncio
 from typing import TYPE_CHECKING
 
-from supervisors.child_spec import INFINITY, BrutalKill, Patience
+from supervisors.child_specs import INFINITY, BrutalKill, Patience
 from supervisors.errors import AlreadyRegisteredError, AlreadyStartedError
 from supervisors.exit_reason import AlreadyStarted, Crashed, ExitReason, Killed, Shutdown
 from supervisors.process import Process, start_error

@@ -6,7 +6,7 @@ Erlang: ``supervisor`` with one_for_one, one_for_all and rest_for_one.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from supervisors.child_spec import ChildSpec, Restart, check_childspecs, child_key
+from supervisors.child_specs import ChildSpec, Restart, check_childspecs, child_key
 from supervisors.children import RESTARTING, Child, ChildCounts, ChildState, count, start_one, stop_all
 from supervisors.errors import (
     AlreadyPresentError,
@@ -138,6 +138,11 @@ class StaticChildren:
             NotFoundError: there is no such child.
         """
         return self._get(id).spec
+
+    def running(self, id: object) -> Ref | None:  # noqa: A002
+        """Return the ref of the child ``id``, if there is such a child and it runs."""
+        child = self._children.get(child_key(id))
+        return None if child is None else child.running
 
     def states(self) -> Iterable[tuple[object, ChildState]]:
         """Return ids and children, in start order."""

@@ -4,13 +4,13 @@ Erlang: supervisor.
 """
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Sequence
-from typing import Any, ClassVar, TypeAlias, final
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, ClassVar, TypeAlias, cast, final
 
 from typing_extensions import override
 
-from supervisors.child_spec import ChildSpec, check_childspecs
-from supervisors.children import Child, ChildCounts
+from supervisors.child_specs import ChildSpec, check_childspecs
+from supervisors.children import Child, ChildCounts, ChildState
 from supervisors.dynamic_children import DynamicChildren
 from supervisors.errors import (
     ChildSpecError,
@@ -24,6 +24,7 @@ from supervisors.gen import call
 from supervisors.gen_server import GenServer
 from supervisors.messages import Exit, From, Ignore, NoReply, Refuse, Reply, Stop
 from supervisors.names import Server
+from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.reports import report_unexpected
 from supervisors.requests import (
@@ -37,6 +38,7 @@ from supervisors.requests import (
     WhichChildren,
 )
 from supervisors.restart import RestartWindow, Strategy, SupFlags
+from supervisors.server_process import ServerProcess
 from supervisors.static_children import StaticChildren
 
 __all__ = [
@@ -52,13 +54,13 @@ __all__ = [
     "which_children",
 ]
 
-Init: TypeAlias = "tuple[SupFlags, Sequence[ChildSpec]] | Ignore"
+Children: TypeAlias = StaticChildren | DynamicChildren
 
 
 class SimpleChildren(DynamicChildren):
     """Children made from one template, each with arguments of its own. Erlang: simple_one_for_one."""
 
-    def __init__(self, supervisor: GenServer, flags: SupFlags, template: ChildSpec) -> None:
+    def __init__(self, supervisor: Process, flags: SupFlags, template: ChildSpec) -> None:
         super().__init__(supervisor, RestartWindow(flags.intensity, flags.period))
         self._template = template
 
@@ -88,37 +90,49 @@ class SimpleChildren(DynamicChildren):
         raise NotFoundError(ref)
 
 
-class BaseSupervisor(GenServer):
-    """What every supervisor does: it traps exits, answers the API, and ends its children before itself."""
+class SupervisorProcess(ServerProcess):
+    """The process of a supervisor, and its children."""
 
     __slots__ = ("children",)
 
-    is_supervisor: ClassVar[bool] = True
-    trap_exit = True
-    children: StaticChildren | DynamicChildren | None  # None until init has returned
+    def __init__(self, server: GenServer) -> None:
+        super().__init__(server)
+        self.children: Children | None = None  # until init has returned
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.children = None
+    @override
+    def family(self) -> Iterable[tuple[object, ChildState]]:
+        return () if self.children is None else self.children.states()
 
     @override
     def bury(self, reason: ExitReason) -> None:
         super().bury(reason)
         self.children = None  # they refer to it
 
+
+class BaseSupervisor(GenServer):
+    """What every supervisor does: it traps exits, answers the API, and ends its children before itself."""
+
+    __slots__ = ()
+
+    is_supervisor: ClassVar[bool] = True
+    trap_exit = True
+    _actor_process_class = SupervisorProcess
+
     @abstractmethod
-    async def _start_children(self, init: Any) -> ExitReason:
-        """Set ``children`` up from what ``init`` returned; return None, or why they did not start."""
+    def _actor_family(self, process: Process, init: Any) -> tuple[Children, Sequence[ChildSpec]]:
+        """Return, from what ``init`` returned, an empty family for ``process`` and the first children to start."""
 
     @final
     @override
-    async def _run_init(self, *args: Any, **kwargs: Any) -> Ignore | Stop | None:
-        init: Any = self.init(*args, **kwargs)
+    async def _actor_init(self) -> Ignore | Stop | None:
+        init: Any = super()._actor_init()
         if isinstance(init, Awaitable):
             init = await init
         if isinstance(init, Ignore | Stop):
             return init
-        failed = await self._start_children(init)
+        process = cast("SupervisorProcess", self._actor_process)
+        process.children, first = self._actor_family(process, init)
+        failed = await process.children.start_all(first)
         return None if failed is None else Stop(failed)
 
     @final
@@ -130,7 +144,7 @@ class BaseSupervisor(GenServer):
             return Refuse(error)
 
     async def _answer(self, request: Any) -> Any:
-        children = self._kept()
+        children = self._actor_children
         match request:
             case StartChild(spec):
                 return await children.start_child(spec)  # type: ignore[arg-type]
@@ -149,43 +163,43 @@ class BaseSupervisor(GenServer):
             case RestartChild() | DeleteChild():
                 msg = "the children of this supervisor are known by ref and gone once they end: start a new one"
                 raise SimpleOneForOneError(msg)
-        report_unexpected(self.ref, request)
-        raise UnexpectedRequestError(request, self.ref)
+        report_unexpected(self.actor_ref, request)
+        raise UnexpectedRequestError(request, self.actor_ref)
 
     @final
     @override
     async def handle_cast(self, request: Any) -> NoReply | Stop:
         if isinstance(request, TryAgain):
-            return _verdict(await self._kept().try_again(request.key))  # type: ignore[arg-type]
-        report_unexpected(self.ref, request)
+            return _verdict(await self._actor_children.try_again(request.key))  # type: ignore[arg-type]
+        report_unexpected(self.actor_ref, request)
         return NoReply()
 
     @final
     @override
     def handle_info(self, info: Any) -> Any:
         if not isinstance(info, Exit):
-            report_unexpected(self.ref, info)
-        elif self._kept().has(info.ref):
+            report_unexpected(self.actor_ref, info)
+        elif self._actor_children.has(info.ref):
             return self._child_exited(info)
-        elif info.ref is None and self.ref.parent is None:
+        elif info.ref is None and self.actor_ref.parent is None:
             return Stop(info.reason)  # a root's parent is the code outside that started it
         return NoReply()
 
     async def _child_exited(self, exited: Exit) -> NoReply | Stop:
         if exited.ref is None:
             return NoReply()
-        return _verdict(await self._kept().exited(exited.ref, exited.reason))
+        return _verdict(await self._actor_children.exited(exited.ref, exited.reason))
 
     @final
     @override
     async def terminate(self, reason: Any) -> None:
-        if self.children is not None:
-            await self.children.stop_all()
+        if self._actor_children is not None:
+            await self._actor_children.stop_all()
 
     @final
     @override
     def system_get_state(self) -> Sequence[Child]:
-        return tuple(self._kept().which_children())
+        return tuple(self._actor_children.which_children())
 
     @final
     @override
@@ -193,9 +207,9 @@ class BaseSupervisor(GenServer):
         msg = "a supervisor's state is its children: start and terminate those"
         raise TypeError(msg)
 
-    def _kept(self) -> StaticChildren | DynamicChildren:
-        assert self.children is not None  # noqa: S101 -- set before the first message
-        return self.children
+    @property
+    def _actor_children(self) -> Children:
+        return cast("Children", cast("SupervisorProcess", self._actor_process).children)
 
 
 class Supervisor(BaseSupervisor):
@@ -210,25 +224,27 @@ class Supervisor(BaseSupervisor):
     __slots__ = ()
 
     @override
-    def init(self, flags: Any = SupFlags(), children: Any = (), /, *args: Any, **kwargs: Any) -> Any:  # noqa: B008
-        """Return the flags and the child specs, in start order."""
-        return flags, children
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the flags and the child specs, in start order: the two arguments."""
+        return _given(*args, **kwargs)
 
     @final
     @override
-    async def _start_children(self, init: Any) -> ExitReason:
+    def _actor_family(self, process: Process, init: Any) -> tuple[Children, Sequence[ChildSpec]]:
         match init:
             case (SupFlags() as flags, Sequence() as specs):
                 check_childspecs(specs)
             case _:
                 raise ChildSpecError("init", init, "must return (SupFlags, [ChildSpec, ...]) or Ignore()")
         if flags.strategy is not Strategy.SIMPLE_ONE_FOR_ONE:
-            self.children = StaticChildren(self, flags)
-            return await self.children.start_all(specs)
+            return StaticChildren(process, flags), specs
         if len(specs) != 1:
             raise ChildSpecError("child specs", specs, "must be one template under SIMPLE_ONE_FOR_ONE")
-        self.children = SimpleChildren(self, flags, specs[0])
-        return None
+        return SimpleChildren(process, flags, specs[0]), ()
+
+
+def _given(flags: Any = SupFlags(), children: Any = ()) -> Any:  # noqa: B008 -- frozen
+    return flags, children
 
 
 def _verdict(goes_on: bool) -> NoReply | Stop:  # noqa: FBT001

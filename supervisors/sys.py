@@ -14,14 +14,16 @@ from typing import Any, TypeAlias, TypeVar
 from loguru import logger
 from typing_extensions import override
 
+from supervisors.debug import Debug
 from supervisors.errors import CallbackFailedError
 from supervisors.exit_reason import ExitReason
 from supervisors.gen import system_call
 from supervisors.gen_server import GenServer
 from supervisors.messages import NO_REPLY, Cast, From, Reply, Stop
 from supervisors.names import Server
-from supervisors.process import Debug, Process
+from supervisors.process import Process
 from supervisors.ref import DEFAULT_TIMEOUT, Ref
+from supervisors.server_process import ServerProcess
 
 __all__ = [
     "Event",
@@ -103,7 +105,7 @@ async def get_state(server: Server, timeout: float | None = DEFAULT_TIMEOUT) -> 
     Raises:
         CallbackFailedError: ``system_get_state`` raised.
     """
-    return await _ask(server, "system_get_state", lambda process: process.system_get_state(), timeout)
+    return await _ask(server, "system_get_state", lambda process: process.server.system_get_state(), timeout)
 
 
 async def replace_state(server: Server, function: Callable[[Any], Any], timeout: float | None = DEFAULT_TIMEOUT) -> Any:
@@ -116,9 +118,9 @@ async def replace_state(server: Server, function: Callable[[Any], Any], timeout:
             state is what it was.
     """
 
-    def replace(process: GenServer) -> Any:
-        state = function(process.system_get_state())
-        process.system_replace_state(state)
+    def replace(process: ServerProcess) -> Any:
+        state = function(process.server.system_get_state())
+        process.server.system_replace_state(state)
         return state
 
     return await _ask(server, "system_replace_state", replace, timeout)
@@ -159,7 +161,7 @@ async def log(server: Server, on_or_count: bool | int, timeout: float | None = D
         msg = f"a log keeps at least one event, not {count}"
         raise ValueError(msg)
 
-    def switch(process: GenServer) -> None:
+    def switch(process: ServerProcess) -> None:
         _switch(process, _Log, _Log(count, _events(process)) if count else None)
 
     await system_call(server, switch, timeout)
@@ -182,7 +184,7 @@ async def statistics(
         None after a switch, and when nothing is counted.
     """
 
-    def count(process: GenServer) -> Statistics | None:
+    def count(process: ServerProcess) -> Statistics | None:
         if on is not None:
             _switch(process, _Count, _Count(process.system.now()) if on else None)
             return None
@@ -203,31 +205,31 @@ async def get_status(server: Server, timeout: float | None = DEFAULT_TIMEOUT) ->
     return status
 
 
-def _status(process: GenServer) -> Status:
+def _status(process: ServerProcess) -> Status:
     return Status(
-        module=type(process),
-        state=process.system_get_state(),
+        module=type(process.server),
+        state=process.server.system_get_state(),
         parent=process.ref.parent,
         name=process.ref.name,
-        suspended=process._suspended,
+        suspended=process.suspended,
         mailbox_length=process.mailbox_length,
-        links=len(process._links or ()),
+        links=len(process.links),
         dropped=process.dropped,
     )
 
 
-def _suspend(process: GenServer) -> None:
-    process._suspended = True
+def _suspend(process: ServerProcess) -> None:
+    process.suspended = True
 
 
-def _resume(process: GenServer) -> None:
-    process._suspended = False
+def _resume(process: ServerProcess) -> None:
+    process.suspended = False
 
 
-async def _ask(server: Server, callback: str, function: Callable[[GenServer], T], timeout: float | None) -> T:
+async def _ask(server: Server, callback: str, function: Callable[[ServerProcess], T], timeout: float | None) -> T:
     """Return ``function(process)``, which runs ``callback``; what that raises comes as `CallbackFailedError`."""
 
-    def run(process: GenServer) -> T:
+    def run(process: ServerProcess) -> T:
         try:
             return function(process)
         except Exception as error:

@@ -12,12 +12,13 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 from typing_extensions import override
 
-from supervisors.child_spec import DEFAULT_SHUTDOWN, INFINITY, Patience
+from supervisors.child_specs import DEFAULT_SHUTDOWN, INFINITY, Patience
+from supervisors.debug import Debug
 from supervisors.errors import (
     AlreadyRegisteredError,
     CallingSelfError,
@@ -26,17 +27,17 @@ from supervisors.errors import (
     SystemStoppedError,
 )
 from supervisors.exit_reason import ExitReason, Shutdown
-from supervisors.process import Debug, Process
+from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.spawn import spawn, stop_process
+from supervisors.tree import TreeNode, tree_of
 
 if TYPE_CHECKING:
+    from supervisors.gen_server import GenServer
+    from supervisors.names import Via
     from supervisors.table import Table
-    from supervisors.tree import TreeNode
 
 __all__ = ["System"]
-
-P = TypeVar("P", bound=Process)
 
 _entered: ContextVar["System"] = ContextVar("supervisors.system")
 _implicit: "WeakKeyDictionary[asyncio.AbstractEventLoop, System]" = WeakKeyDictionary()
@@ -127,13 +128,18 @@ class System:
         return self.loop.time()
 
     async def start(
-        self, cls: type[P], *args: Any, name: str | None = None, timeout: float | None = None, **kwargs: Any
-    ) -> Ref | None:
+        self,
+        cls: "type[GenServer]",
+        *args: Any,
+        name: "str | Via | None" = None,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> Ref:
         """Start a root process, from outside: linked to nothing, ended by `stop`. Erlang: ``gen_server:start``.
 
         Args:
             cls: its class; ``args`` and ``kwargs`` are given to its ``init``.
-            name: registered before ``init`` runs.
+            name: registered before ``init`` runs; a string, or a `Via`.
             timeout: seconds that ``init`` may take.
 
         Returns:
@@ -143,11 +149,11 @@ class System:
             StartError: ``init`` stopped, raised or took too long; `AlreadyStartedError`: the name is taken.
             SystemStoppedError: the System was stopped.
         """
-        process = cls(*args, **kwargs)
+        process = cls(*args, **kwargs)._actor_process
         ref = await spawn(process, self, name=name, timeout=timeout, parent=None)
         if ref is not None and ref.is_alive():
             self._roots[ref] = None
-        return ref
+        return ref  # type: ignore[return-value]  # None is rare, and checking for it everywhere is not
 
     async def stop(self, reason: ExitReason = Shutdown()) -> None:  # noqa: B008 -- frozen
         """End every root process in reverse start order, supervisors with all the time they need, then any other.
@@ -166,10 +172,8 @@ class System:
         for process in list(self._processes):
             await stop_process(process.ref, _patience_with(process.ref), reason)
 
-    def tree(self) -> "TreeNode":
+    def tree(self) -> TreeNode:
         """Return what runs here now, as a value."""
-        from supervisors.tree import tree_of  # noqa: PLC0415 -- it knows supervisors, which know Systems
-
         return tree_of(self.name, self.processes)
 
     # Names

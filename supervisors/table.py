@@ -24,6 +24,7 @@ from supervisors.messages import From, Refuse, Reply
 from supervisors.names import Server
 from supervisors.process import Process, current_process
 from supervisors.ref import Ref
+from supervisors.system import System
 
 __all__ = ["Table", "TableAccessError", "TableGiven", "TableHeldError", "TableOwner"]
 
@@ -160,8 +161,8 @@ class TableOwner(GenServer):
     def init(self, max_tables: int = 100) -> None:
         """Keep new tables, and those that an earlier owner of this name has left."""
         self.max_tables = max_tables
-        name = self.ref.name
-        self.tables: dict[str, Table[Any, Any]] = {} if name is None else self.system.tables.setdefault(name, {})
+        name = self.actor_ref.name
+        self.tables: dict[str, Table[Any, Any]] = {} if name is None else System.current().tables.setdefault(name, {})
 
     @staticmethod
     async def claim(owner: Server, name: str, *, max_entries: int) -> Table[Any, Any]:
@@ -202,13 +203,13 @@ class TableOwner(GenServer):
                     return Reply(None)
         except SupervisorsError as error:
             return Refuse(error)
-        return Refuse(UnexpectedRequestError(request, self.ref))
+        return Refuse(UnexpectedRequestError(request, self.actor_ref))
 
     def _claim(self, name: str, max_entries: int, claimant: Ref | None) -> Table[Any, Any]:
         table = self.tables.get(name)
         if table is None:
             if len(self.tables) >= self.max_tables:
-                raise OverloadedError(self.ref, self.max_tables, name)
+                raise OverloadedError(self.actor_ref, self.max_tables, name)
             table = self.tables[name] = Table(name)
         _check_free(table, claimant)
         table.lend(claimant, max_entries)

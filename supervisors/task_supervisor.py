@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from typing_extensions import override
 
-from supervisors.child_spec import BRUTAL_KILL, DEFAULT_SHUTDOWN, ChildSpec, Patience, Restart
+from supervisors.child_specs import BRUTAL_KILL, DEFAULT_SHUTDOWN, ChildSpec, Patience, Restart
 from supervisors.dynamic_supervisor import DynamicSupervisor, DynamicSupFlags
 from supervisors.errors import CallTimeoutError, ServerDownError, SupervisorsError
 from supervisors.exit_reason import ExitReason, Killed, NoProcess, Normal, Shutdown
@@ -22,6 +22,7 @@ from supervisors.messages import Continue, Down, MonitorRef, Stop, Timeout
 from supervisors.names import Server
 from supervisors.process import Process
 from supervisors.ref import DEFAULT_TIMEOUT, Ref
+from supervisors.server_process import ServerProcess
 from supervisors.spawn import stop_process
 from supervisors.supervisor import start_child
 
@@ -209,10 +210,21 @@ class Task:
         self._done.set_result(outcome)
 
 
-class _TaskProcess(GenServer):
-    """The process of a task: it calls one function and ends."""
+class _TaskProcess(ServerProcess):
+    __slots__ = ()
+
+    @override
+    def _ended(self, reason: ExitReason) -> None:
+        cast("_TaskServer", self.server).ended(reason)
+        super()._ended(reason)
+
+
+class _TaskServer(GenServer):
+    """The server of a task: it calls one function and ends."""
 
     __slots__ = ("_handle", "_returned", "_work")
+
+    _actor_process_class = _TaskProcess
 
     def __init__(self, function: Callable[..., Any], args: Sequence[object], handle: Task | None = None) -> None:
         super().__init__()
@@ -220,11 +232,11 @@ class _TaskProcess(GenServer):
         self._returned: Ok | None = None
         self._handle = handle
         if handle is not None:
-            handle._bind(self)
+            handle._bind(self._actor_process)
 
     @override
     def init(self) -> Continue | Stop:
-        if self._handle is not None and not self._handle._attach(self):
+        if self._handle is not None and not self._handle._attach(self._actor_process):
             return Stop(Shutdown(NoProcess()))
         return Continue(self._work)
 
@@ -235,12 +247,11 @@ class _TaskProcess(GenServer):
         self._returned = Ok(await value if inspect.isawaitable(value) else value)
         return Stop(Normal())
 
-    @override
-    def _ended(self, reason: ExitReason) -> None:
+    def ended(self, reason: ExitReason) -> None:
+        """Tell the handle, if there is one."""
         if self._handle is not None:
             returned = self._returned if isinstance(reason, Normal) else None
             self._handle._settle(returned or Exited(reason))
-        super()._ended(reason)
 
 
 class TaskSupervisor(DynamicSupervisor):
@@ -258,7 +269,7 @@ class TaskSupervisor(DynamicSupervisor):
     __slots__ = ()
 
     @override
-    def init(self, max_children: int | None = None, intensity: int = 3, period: float = 5.0) -> DynamicSupFlags:  # type: ignore[override]
+    def init(self, max_children: int | None = None, intensity: int = 3, period: float = 5.0) -> DynamicSupFlags:
         return DynamicSupFlags(max_children, intensity, period)
 
     @staticmethod
@@ -340,7 +351,7 @@ def _spec(
     shutdown: Patience = DEFAULT_SHUTDOWN,
 ) -> ChildSpec:
     name = getattr(function, "__qualname__", repr(function))
-    return _TaskProcess.child_spec(function, args, task, id=name, restart=restart, shutdown=shutdown)
+    return _TaskServer.child_spec(function, args, task, id=name, restart=restart, shutdown=shutdown)
 
 
 async def _start(supervisor: Server, function: Callable[..., Any], args: Sequence[object], task: Task) -> Task:

@@ -9,18 +9,19 @@ import concurrent.futures
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import override
 
 from supervisors._pykka import ActorDeadError, ThreadingActor, WatchedThread, is_proxy_message, stop_request, watched
-from supervisors.child_spec import ChildSpec, Restart
+from supervisors.child_specs import ChildSpec, Restart
 from supervisors.errors import ProcessExit
 from supervisors.exit_reason import ExitReason, Normal
 from supervisors.gen_server import GenServer
+from supervisors.inbox import AskFrom
 from supervisors.messages import Exit, From, NoReply, Stop
-from supervisors.process import AskFrom
 from supervisors.reports import report_abandoned
+from supervisors.server_process import ServerProcess
 
 __all__ = ["child_spec"]
 
@@ -65,23 +66,62 @@ class ThreadEnded:
     reason: ExitReason
 
 
+class HostProcess(ServerProcess):
+    """The process of a `ThreadHost`: what a process is, the thread is."""
+
+    __slots__ = ()
+
+    @property
+    def host(self) -> "ThreadHost":
+        """The server, as what it is."""
+        return cast("ThreadHost", self.server)
+
+    @property
+    @override
+    def proxied(self) -> WatchedThread:
+        return self.host._thread
+
+    @property
+    @override
+    def mailbox_length(self) -> int:
+        waiting: Any = self.host._actor and self.host._actor.actor_inbox
+        return super().mailbox_length + (waiting.qsize() if waiting else 0)
+
+    @override
+    def bury(self, reason: ExitReason) -> None:
+        super().bury(reason)
+        if self.host._actor is not None and not self.host._thread_down.done():
+            report_abandoned(self.ref)
+            self.host._actor.abandon()
+
+    @override
+    def _handle_envelope(self, message: Any) -> Generator[Any, Any, Any]:
+        if isinstance(message, AskFrom) and is_proxy_message(message.envelope):
+            return self.host.handle_call(message.request, message)
+        if not isinstance(message, AskFrom) and is_proxy_message(message):
+            return self.host.handle_cast(message.message)
+        return (yield from super()._handle_envelope(message))
+
+
 class ThreadHost(GenServer):
     """Stands for one thread among the processes. Its ref shows the actor's class, and makes proxies of the actor."""
 
     trap_exit = True
+    _actor_process_class = HostProcess
 
     _actor: WatchedThread | None = None
 
     def __init__(self, cls: type[WatchedThread], *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.ref.actor_class = cls  # type: ignore[assignment]
-        self.max_mailbox = getattr(cls, "max_mailbox", None)  # type: ignore[misc]
+        self.actor_ref.actor_class = cls
+        self._actor_process.max_mailbox = getattr(cls, "max_mailbox", None)
 
     @override
     async def init(self, *args: Any, **kwargs: Any) -> Stop | None:
+        self._loop = asyncio.get_running_loop()
         self._thread_up: asyncio.Future[ExitReason] = self.loop.create_future()
         self._thread_down: asyncio.Future[ExitReason] = self.loop.create_future()
-        cls: Any = self.ref.actor_class
+        cls: Any = self.actor_ref.actor_class
         self._actor = cls.start_watched(self, *args, **kwargs)
         failed = await self._thread_up
         return None if failed is None else Stop(failed)
@@ -117,6 +157,11 @@ class ThreadHost(GenServer):
 
     # What the thread says
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that this lives on."""
+        return self._loop
+
     def thread_started(self) -> None:
         """Let ``init`` return."""
         if not self._thread_up.done():
@@ -127,7 +172,8 @@ class ThreadHost(GenServer):
         if not self._thread_up.done():
             self._thread_up.set_result(reason)
         self._thread_down.set_result(reason)
-        self.deliver(ThreadEnded(reason))
+        if self.actor_ref.is_alive():
+            self._actor_process.deliver(ThreadEnded(reason))
 
     def _answer(self, from_: From, answer: "concurrent.futures.Future[Any]") -> None:
         error = answer.exception()
@@ -135,34 +181,6 @@ class ThreadHost(GenServer):
             from_.reply(answer.result())
         elif not (isinstance(error, ActorDeadError) and self._thread.actor_stopped.is_set()):
             from_.refuse(error)  # else this process ends too, and the call fails with the reason for that
-
-    # What a process is, the thread is
-
-    @property
-    @override
-    def proxied(self) -> WatchedThread:
-        return self._thread
-
-    @property
-    @override
-    def mailbox_length(self) -> int:
-        waiting: Any = self._actor and self._actor.actor_inbox
-        return super().mailbox_length + (waiting.qsize() if waiting else 0)
-
-    @override
-    def bury(self, reason: ExitReason) -> None:
-        super().bury(reason)
-        if self._actor is not None and not self._thread_down.done():
-            report_abandoned(self.ref)
-            self._actor.abandon()
-
-    @override
-    def _handle_envelope(self, message: Any) -> Generator[Any, Any, Any]:
-        if isinstance(message, AskFrom) and is_proxy_message(message.envelope):
-            return self.handle_call(message.request, message)
-        if not isinstance(message, AskFrom) and is_proxy_message(message):
-            return self.handle_cast(message.message)
-        return (yield from super()._handle_envelope(message))
 
     @property
     def _thread(self) -> WatchedThread:

@@ -3,15 +3,14 @@
 Erlang: what observer's application view shows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from supervisors.child_spec import ChildType
+from supervisors.child_specs import ChildType
 from supervisors.children import RESTARTING, ChildRef, ChildState
 from supervisors.process import Process
 from supervisors.ref import Ref
-from supervisors.supervisor import BaseSupervisor
 
 __all__ = ["Kind", "TreeNode", "tree_of"]
 
@@ -41,7 +40,7 @@ class TreeNode:
 
 def tree_of(name: str, processes: Sequence[Process]) -> TreeNode:
     """Return the tree of a System ``name`` with these ``processes``, in start order."""
-    supervised = {child.ref for process in processes for _, child in _children(process)}
+    supervised = {child.ref for process in processes for _, child in process.family()}
     started: dict[Ref | None, list[Process]] = {}
     for process in processes:
         if process.ref not in supervised:
@@ -58,7 +57,7 @@ def _nodes(parent: Ref | None, started: dict[Ref | None, list[Process]]) -> tupl
 
 
 def _node(process: Process, id: object, restarts: int, started: dict[Ref | None, list[Process]]) -> TreeNode:  # noqa: A002
-    children = (_child_node(child_id, child, started) for child_id, child in _children(process))
+    children = (_child_node(child_id, child, started) for child_id, child in process.family())
     return TreeNode(
         id,
         process.ref,
@@ -75,10 +74,3 @@ def _child_node(id: object, child: ChildState, started: dict[Ref | None, list[Pr
         return _node(alive, id, child.restarts, started)
     kind: Kind = "supervisor" if child.spec.type is ChildType.SUPERVISOR else "worker"
     return TreeNode(id, RESTARTING if child.ref is RESTARTING else None, kind, (), child.restarts)
-
-
-def _children(process: Process) -> Iterable[tuple[object, ChildState]]:
-    """Return ids and states of the children of a supervisor, in start order; none of another process."""
-    if isinstance(process, BaseSupervisor) and process.children is not None:
-        return process.children.states()
-    return ()

@@ -15,9 +15,8 @@ from supervisors import (
     exit_signal,
     which_children,
 )
-from supervisors._pykka import IDLE
-from supervisors.process import Process, current_process
-from supervisors.spawn import spawn
+from supervisors.life import IDLE
+from supervisors.server_process import ServerProcess
 
 PATIENT = {"intensity": 100, "period": 60.0}
 
@@ -83,7 +82,7 @@ async def run_in(runner, function, *args, timeout=None):
 
 async def infos_of(runner):
     """Return the messages that ``runner`` was sent."""
-    return await run_in(runner, lambda: list(runner._process.infos))
+    return await run_in(runner, lambda: list(runner._process.server.infos))
 
 
 def worker(id, log, *, kind=Worker, on_init=None, on_terminate=None, **spec):
@@ -160,23 +159,19 @@ def steps(log):
     return [f"{entry[0]} {entry[1]}" for entry in log]
 
 
-class Raw(Process):
-    """A process that is no server: it traps exits and keeps what it is sent, but never acts on it."""
-
-    trap_exit = True
-
-    @classmethod
-    async def start_link(cls):
-        parent = current_process("start_link")
-        return await spawn(cls(), parent.system, name=None, timeout=None, parent=parent, link=True)
-
+class RawProcess(ServerProcess):
     def _live(self):
-        self.infos = []
         self.started()
         while True:
-            self.infos += self._queue or ()
             self._queue = None
             yield IDLE
+
+
+class Raw(GenServer):
+    """A process that traps exits, and drops all that it is sent, orders to exit as well."""
+
+    trap_exit = True
+    _actor_process_class = RawProcess
 
 
 async def kill_child(sup, id):

@@ -9,11 +9,12 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from typing_extensions import override
 
+from supervisors.debug import Debug
 from supervisors.errors import SupervisorsError
-from supervisors.gen_server import SystemMessage
 from supervisors.messages import Cast, Continue, Exit, From
-from supervisors.process import Debug, Process
+from supervisors.process import Process
 from supervisors.ref import Ref
+from supervisors.server_process import SystemMessage
 from supervisors.system import System
 
 __all__ = ["Fault", "InjectedFault", "crash", "delay", "drop", "duplicate", "stall"]
@@ -101,7 +102,7 @@ class Fault:
             case str(name):
                 selected = process.ref.name == name
             case cls:
-                selected = isinstance(process, cls)
+                selected = isinstance(process.server, cls)
         return self if selected else None
 
     def _hits(self, message: object) -> bool:

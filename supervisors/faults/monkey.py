@@ -66,8 +66,8 @@ class Monkey(GenServer):
         self.supervisors = supervisors
         self.limit = limit
         self.kills: list[MonkeyKill] = []
-        self.spared = {self.ref, *ancestors()}
-        self.began = self.system.now()
+        self.spared = {self.actor_ref, *ancestors()}
+        self.began = System.current().now()
         self.due = 0.0
         self._plan_next()
 
@@ -75,7 +75,7 @@ class Monkey(GenServer):
     def handle_call(self, request: Any, from_: From) -> Reply | Refuse:
         if isinstance(request, _Kills):
             return Reply(list(self.kills))
-        return Refuse(UnexpectedRequestError(request, self.ref))
+        return Refuse(UnexpectedRequestError(request, self.actor_ref))
 
     @override
     def handle_info(self, info: Any) -> NoReply:
@@ -90,7 +90,7 @@ class Monkey(GenServer):
         """Wait for the next kill: by the plan, so that being late now makes none of the later ones late."""
         if len(self.kills) < self.limit:
             self.due += self.random.expovariate(self.rate)
-            send_after(max(0.0, self.began + self.due - self.system.now()), self.ref, _Strike())
+            send_after(max(0.0, self.began + self.due - System.current().now()), self.actor_ref, _Strike())
 
     def _strike(self) -> None:
         victims = self._victims()
@@ -104,7 +104,7 @@ class Monkey(GenServer):
             supervisor = find(self.supervisor)
         except NotFoundError:
             return []
-        for path, node in walk(self.system.tree()):
+        for path, node in walk(System.current().tree()):
             if node.ref is supervisor:
                 below = [(at, one.ref) for at, one in walk(node, path) if self.supervisors or one.kind == "worker"]
                 return [(at, ref) for at, ref in below if isinstance(ref, Ref) and ref not in self.spared]

@@ -163,7 +163,7 @@ async def test_b13_a_child_whose_name_is_taken_fails(system):
 async def test_b14_rollback_obeys_each_childs_shutdown(system):
     """A child with BRUTAL_KILL is killed in a rollback too: no terminate."""
     log, started = [], []
-    brutal = worker("a", log, on_init=lambda process: started.append(process.ref), shutdown=BRUTAL_KILL)
+    brutal = worker("a", log, on_init=lambda process: started.append(process.actor_ref), shutdown=BRUTAL_KILL)
 
     await failure_of(system, brutal, worker("b", log, on_init=stops_with("bad")))
 
@@ -223,7 +223,7 @@ async def test_b19_a_child_that_takes_too_long_to_start_is_killed(system):
     log, started = [], []
 
     def sleeps(process):
-        started.append(process.ref)
+        started.append(process.actor_ref)
         return asyncio.sleep(2)
 
     reason = await failure_of(system, worker("a", log, on_init=sleeps, timeout=0.05))

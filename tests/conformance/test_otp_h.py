@@ -2,7 +2,8 @@
 
 import asyncio
 
-from supervisors import RestartWindow, Shutdown, Strategy, Supervisor, SupFlags
+from supervisors import Shutdown, Strategy, Supervisor, SupFlags
+from supervisors.restart import RestartWindow
 from tests.support import kill_child, refs, supervise, worker
 
 

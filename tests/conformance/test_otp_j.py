@@ -36,7 +36,7 @@ def seconds(delay):
 
 def leave(server):
     """Unlink a worker from its supervisor."""
-    unlink(server.ref.parent)
+    unlink(server.actor_ref.parent)
     return Reply(None)
 
 

@@ -251,7 +251,7 @@ async def test_l16_a_child_that_calls_its_supervisor_from_init_waits_in_vain(sys
     """The supervisor waits for the init and the init for the supervisor, until the time-out of the call."""
 
     def ask_parent(server):
-        return server.ref.parent.call(WhichChildren(), timeout=0.08)
+        return server.actor_ref.parent.call(WhichChildren(), timeout=0.08)
 
     with pytest.raises(StartError) as failed:
         await supervise(system, [worker("a", [], on_init=ask_parent)])
@@ -267,7 +267,7 @@ async def test_l17_a_child_may_have_itself_terminated(system, kind, after, reaso
     sup = await supervise(system, [worker("a", log, kind=kind, shutdown=0.06)])
     child = (await refs(sup))["a"]
 
-    child.cast(lambda server: terminate_child(server.ref.parent, "a"))
+    child.cast(lambda server: terminate_child(server.actor_ref.parent, "a"))
 
     assert await child.wait_exit() == reason
     assert system.now() == pytest.approx(after, abs=0.001)

@@ -203,7 +203,7 @@ async def test_o14_a_link_to_itself_has_no_effect(system):
     log = []
     ref = await system.start(Worker, "a", log)
 
-    ref.cast(lambda worker: link(worker.ref))
+    ref.cast(lambda worker: link(worker.actor_ref))
     await finish(ref, "end")
 
     assert log == [("start", "a"), ("stop", "a", "end")]

@@ -65,7 +65,7 @@ async def test_q03_a_server_may_choose_not_to_run(system):
     started = []
 
     def ignore(worker):
-        started.append(worker.ref)
+        started.append(worker.actor_ref)
         return Ignore()
 
     assert await run_in(runner, Plain.start_link, "a", [], ignore) is None
@@ -160,11 +160,11 @@ async def test_q12_a_timeout_asked_for_by_init_fires_when_nothing_comes(system):
     ref = await system.start(Plain, "a", [], lambda _: NoReply(timeout=0.03))
 
     await asyncio.sleep(0.02)
-    early = list(ref._process.infos)
+    early = list(ref._process.server.infos)
     await asyncio.sleep(0.02)
 
     assert early == []
-    assert ref._process.infos == [Timeout()]
+    assert ref._process.server.infos == [Timeout()]
 
 
 async def test_q13_a_queued_message_comes_before_a_timeout_of_zero(system):

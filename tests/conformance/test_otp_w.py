@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from supervisors import (
-    NO_REPLY,
     CallTimeoutError,
     NoProcess,
     Reply,
@@ -14,13 +13,14 @@ from supervisors import (
     abcast,
     multi_call,
 )
-from supervisors.send_request import (
+from supervisors.async_request import (
     RequestIds,
     check_response,
     receive_response,
     send_request,
     wait_response,
 )
+from supervisors.messages import NO_REPLY
 from supervisors.testing import wait_until_idle
 from tests.support import Plain, Runner, infos_of, kill, run_in, stops_with
 

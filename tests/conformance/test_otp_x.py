@@ -16,7 +16,7 @@ from supervisors import (
     Stop,
     send,
 )
-from supervisors.send_request import send_request, wait_response
+from supervisors.async_request import send_request, wait_response
 from supervisors.sys import get_status, suspend
 from supervisors.testing import wait_until_idle
 from tests.support import Plain, Runner, infos_of, kill, run_in

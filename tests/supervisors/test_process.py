@@ -533,14 +533,11 @@ async def test_another_thread_may_answer_a_call(system):
 async def test_processes_of_two_loops_call_each_other(system, elsewhere):
     far_system = System("far")
     far = await elsewhere(_start_in(far_system, Runner))
-    near = await system.start(Runner)
+    near, server = await system.start(Runner), await system.start(Plain, "near", [])
 
-    async def ask(ref, request):
-        return await call(ref, request)
+    answer = await run_in(near, call, far, (call, (server, "there and back")))
 
-    answer = await run_in(near, ask, far, (ask, (near, (lambda: "near", ()))))
-
-    assert answer == "near"
+    assert answer == "there and back"
     await elsewhere(far_system.stop())
 
 
@@ -613,8 +610,8 @@ class Forgetful(GenServer):
 
     def init(self):
         self.kept = []
-        send_after(0.001, self.ref, "fired")
-        self.timer = send_after(HOUR, self.ref, "later")
+        send_after(0.001, self.actor_ref, "fired")
+        self.timer = send_after(HOUR, self.actor_ref, "later")
 
     def handle_info(self, info):
         return NoReply(timeout=HOUR)
@@ -625,9 +622,6 @@ class Forgetful(GenServer):
 
     def handle_cast(self, request):
         return request(self)
-
-    def terminate(self, reason):
-        self.kept.append(reason)
 
 
 def crash(_):
@@ -661,39 +655,48 @@ def _no_gc():
     gc.enable()
 
 
-async def forgets(system, ref, after):
-    """Tell whether the process of ``ref``, which ends when ``after`` is awaited, and its task are gone at once."""
-    process = weakref.ref(ref._process)
-    await after()
+async def remains(system, end):
+    """Return a weak reference to a process that ``end(ref)`` ended."""
+    ref = await system.start(Forgetful)
+    await asyncio.sleep(0.1)
+    process = weakref.ref(ref._process.server)
+    await end(ref)
     await ref.wait_exit()
-    for _ in range(3):
-        await asyncio.sleep(0)
-    ref._reason = None  # with the traceback in it, which keeps the frames of the callback
-    assert len(asyncio.all_tasks()) == 1
-    assert system.processes == []
-    return process() is None
+    return process
 
 
 @pytest.mark.usefixtures("_no_gc")
-@pytest.mark.parametrize("end", [crash, crash_later, crash_on_time, lambda _: Stop("end")])
-@pytest.mark.parametrize("how", ["cast", "call"])
-async def test_a_process_that_ended_by_itself_is_gone(system, end, how):
-    ref = await system.start(Forgetful)
-    await asyncio.sleep(0.1)
+@pytest.mark.parametrize("callback", [crash, crash_later, crash_on_time, lambda _: Stop("end")])
+async def test_a_process_that_ended_in_a_cast_is_gone(system, callback):
+    async def cast(ref):
+        ref.cast(callback)
 
-    async def ask():
+    process = await remains(system, cast)
+    await asyncio.sleep(1)
+    gc.collect()  # a traceback has the process, and that its ref, and that the traceback
+
+    assert process() is None
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.usefixtures("_no_gc")
+@pytest.mark.parametrize("callback", [crash, crash_later, crash_on_time, lambda _: Stop("end")])
+async def test_a_process_that_ended_in_a_call_is_gone(system, callback):
+    async def ask(ref):
         with contextlib.suppress(ServerDownError):
-            await ref.call(end)
+            await ref.call(callback)
 
-    async def tell():
-        ref.cast(end)
+    process = await remains(system, ask)
+    await asyncio.sleep(1)
+    gc.collect()  # a traceback has the process, and that its ref, and that the traceback
 
-    assert await forgets(system, ref, {"cast": tell, "call": ask}[how])
+    assert process() is None
+    assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.mark.usefixtures("_no_gc")
 @pytest.mark.parametrize(
-    "work",
+    "callback",
     [
         lambda _: NoReply(timeout=1),
         lambda _: asyncio.sleep(HOUR),
@@ -705,15 +708,17 @@ async def test_a_process_that_ended_by_itself_is_gone(system, end, how):
         swallow_first,
     ],
 )
-async def test_a_process_that_was_killed_is_gone(system, work):
-    ref = await system.start(Forgetful)
-    ref.cast(work)
-    await asyncio.sleep(0.1)
-
-    async def end():
+async def test_a_process_that_was_killed_is_gone(system, callback):
+    async def end(ref):
+        ref.cast(callback)
+        await asyncio.sleep(0.1)
         exit_signal(ref, Kill())
 
-    assert await forgets(system, ref, end)
+    process = await remains(system, end)
+    await asyncio.sleep(1)
+
+    assert process() is None
+    assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.mark.usefixtures("_no_gc")
@@ -724,7 +729,7 @@ async def test_a_process_that_was_killed_with_its_links_and_callers_is_gone(syst
     ref.cast(link_to(peer))
     calling = asyncio.ensure_future(ref.call(lambda _: NoReply()))
     await asyncio.sleep(0.1)
-    processes = weakref.WeakSet([ref._process, peer._process])
+    processes = weakref.WeakSet([ref._process.server, peer._process.server])
 
     exit_signal(ref, Kill())
     await asyncio.wait([calling])
@@ -753,6 +758,7 @@ async def test_a_process_that_failed_to_start_is_gone(system):
 
     assert await start() is StartError
     await asyncio.sleep(0)
+    gc.collect()  # as above
 
     assert len(processes) == 0
 
@@ -760,7 +766,7 @@ async def test_a_process_that_failed_to_start_is_gone(system):
 @pytest.mark.usefixtures("_no_gc")
 async def test_a_supervisor_and_its_children_are_gone_when_it_was_killed(system):
     sup = await supervise(system, [worker("a", [], kind=Plain)])
-    processes = weakref.WeakSet(system.processes)
+    processes = weakref.WeakSet(process.server for process in system.processes)
 
     exit_signal(sup, Kill())
     await wait_until_idle(system)
@@ -774,7 +780,7 @@ async def test_a_task_that_was_left_behind_does_not_keep_its_process(system):
     ref = await system.start(Server)
     ref.cast(lambda _: left.append(asyncio.create_task(asyncio.sleep(1))))
     await wait_until_idle(system)
-    process = weakref.ref(ref._process)
+    process = weakref.ref(ref._process.server)
 
     exit_signal(ref, Kill())
 

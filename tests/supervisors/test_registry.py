@@ -102,7 +102,7 @@ async def test_nothing_is_left_of_processes_that_ended(system):
 
     process = registry._process
 
-    assert (process._values, process._keys, process._links) == ({}, {}, {})
+    assert (process.server._values, process.server._keys, process._links) == ({}, {}, {})
 
 
 async def test_select_returns_the_entries_that_are_asked_for(system):

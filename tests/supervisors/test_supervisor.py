@@ -60,7 +60,7 @@ def seconds(delay):
 
 async def kill_parent(server):
     """Kill the supervisor of ``server``."""
-    exit_signal(server.ref.parent, Kill())
+    exit_signal(server.actor_ref.parent, Kill())
 
 
 async def begun(coroutine):

@@ -122,7 +122,7 @@ async def test_idle_means_that_no_message_is_on_its_way(system):
     first.cast("x")
     await wait_until_idle(system)
 
-    assert last._process.got == ["x"]
+    assert last._process.server.got == ["x"]
 
 
 async def test_a_process_that_sleeps_in_a_callback_is_not_idle(system):

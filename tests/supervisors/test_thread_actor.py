@@ -449,9 +449,15 @@ async def test_abandoned_thread_ends_after_its_message_without_its_hooks(system,
     assert log == []
 
 
+class Noting(Thread):
+    def on_receive(self, message):
+        self.log.append(message)
+
+
 async def test_killed_thread_that_waits_for_a_message_ends_at_once(system):
     log = []
-    _, ref = await threaded(system, log, restart=Restart.TEMPORARY)
+    sup = await supervise(system, [child_spec(Noting, log, id="thread", restart=Restart.TEMPORARY)])
+    ref = (await refs(sup))["thread"]
     thread = await ref.proxy().thread
     await kill(ref)
     await joined(thread)

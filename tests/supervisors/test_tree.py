@@ -18,9 +18,9 @@ from supervisors import (
     exit_signal,
     start_child,
     terminate_child,
-    tree_of,
 )
 from supervisors.testing import outline, wait_until_idle
+from supervisors.tree import tree_of
 from tests.support import PATIENT, Plain, Runner, kill, refs, run_in, stops_with, supervise, worker
 
 

@@ -75,9 +75,12 @@ settle(_, Tree, 0) -> Tree;
 settle(Sup, Tree, Rounds) ->
     [catch gen_server:call(Id, ping) || Id <- registered(), is_ours(Id)],
     case tree(Sup) of
-        Tree -> settle(Sup, Tree, Rounds - 1);
+        Tree -> case is_restarting(Tree) of true -> settle(Sup, Tree, 3); false -> settle(Sup, Tree, Rounds - 1) end;
         Moved -> settle(Sup, Moved, 3)
     end.
+
+is_restarting(Tree) when is_list(Tree) -> lists:any(fun({_, T}) -> T =:= restarting orelse is_restarting(T) end, Tree);
+is_restarting(_) -> false.
 
 is_ours(Id) ->
     case atom_to_list(Id) of

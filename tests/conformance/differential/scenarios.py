@@ -179,7 +179,7 @@ class Trapping(GenServer):
             case "fail":
                 return Stop("bad")
             case "once":
-                self.ref.cast("boom")
+                self.actor_ref.cast("boom")
         return None
 
     def handle_cast(self, reason):

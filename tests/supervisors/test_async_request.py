@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from supervisors import CallTimeoutError, GenServer, OverloadedError, Refuse, Reply, System
-from supervisors.send_request import (
+from supervisors.async_request import (
     RequestIds,
     Response,
     receive_response,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisors import BRUTAL_KILL, INFINITY, ChildSpec, ChildSpecError, ChildType, Restart, check_childspecs
-from supervisors.child_spec import child_key
+from supervisors.child_specs import child_key
 
 
 async def start(*args):
