@@ -109,7 +109,7 @@ async def get_state(server: Server, timeout: float | None = DEFAULT_TIMEOUT) -> 
 
 
 async def replace_state(server: Server, function: Callable[[Any], Any], timeout: float | None = DEFAULT_TIMEOUT) -> Any:
-    """Install ``function(state)`` as the state, and return it.
+    """Install ``function(state)`` as the state, and return the state that then is.
 
     ``function`` runs in the server. It must return a new state rather than change the one it gets.
 
@@ -119,9 +119,9 @@ async def replace_state(server: Server, function: Callable[[Any], Any], timeout:
     """
 
     def replace(process: ServerProcess) -> Any:
-        state = function(process.server.system_get_state())
-        process.server.system_replace_state(state)
-        return state
+        server = process.server
+        server.system_replace_state(function(server.system_get_state()))
+        return server.system_get_state()
 
     return await _ask(server, "system_replace_state", replace, timeout)
 

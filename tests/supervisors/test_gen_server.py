@@ -35,8 +35,9 @@ from supervisors import (
     reply,
     stop,
 )
+from supervisors.server_process import ServerProcess
 from supervisors.testing import wait_until_idle
-from tests.support import Plain, Runner, Worker, kill, run_in
+from tests.support import Plain, Runner, Worker, kill, refs, run_in, supervise
 
 HOUR = 3600
 
@@ -596,3 +597,30 @@ async def test_a_start_that_is_cancelled_kills_what_was_half_started(system):
 
     assert system.processes == []
     assert system.whereis("a") is None
+
+
+OURS = {"trap_exit", "max_mailbox"}  # class attributes that a server has, as its docstring says
+RUNTIMES = sorted({name for name in dir(ServerProcess) if not name.startswith("__")} - OURS)
+
+
+class Hoarder(GenServer):
+    """Has an attribute for every name that the runtime uses."""
+
+    def init(self):
+        for name in RUNTIMES:
+            setattr(self, name, "mine")
+
+    def handle_call(self, request, from_):
+        return Reply([getattr(self, name) for name in RUNTIMES])
+
+
+async def test_no_attribute_of_a_server_gets_into_the_way_of_the_runtime(system):
+    sup = await supervise(system, [Hoarder.child_spec(id="hoarder")])
+    before = (await refs(sup))["hoarder"]
+
+    await kill(before)
+    await wait_until_idle(system)
+    after = (await refs(sup))["hoarder"]
+
+    assert set(await after.call("all")) == {"mine"}
+    assert {"_queue", "_links", "_life", "ref", "system"} <= set(RUNTIMES)
