@@ -73,7 +73,7 @@ class ChildSpec:
         start: called in the supervisor's process, awaited there, and so links the child to it. Returns its
             ref, ``(ref, extra)``, or None when the child's ``init`` returned `Ignore`.
         restart: see `Restart`.
-        shutdown: seconds given to the child to end before it is killed; INFINITY; or BRUTAL_KILL, at once.
+        shutdown: seconds given to the child to end before it is killed, 0 for none at all; INFINITY; or BRUTAL_KILL.
             Default: 5 s for a worker, INFINITY for a supervisor.
         type: see `ChildType`.
         significant: the child's own end may end the supervisor, see `AutoShutdown`.

@@ -88,7 +88,10 @@ class LifeRunner:
     def _in_callback(self) -> bool:
         """Whether a callback is on the stack right now."""
         life = self._life
-        return life is not None and (life.gi_running or (self._task is not None and not self._awaiting))  # type: ignore[attr-defined]
+        return life is not None and (
+            life.gi_running  # type: ignore[attr-defined]
+            or (self._task is not None and asyncio.current_task(self._loop) is self._task)
+        )
 
     def _step(self) -> None:
         life = self._life

@@ -186,7 +186,7 @@ class Refuse:
 class Stop:
     """From any callback: run ``terminate(reason)`` and end. From ``init``: do not start.
 
-    ``reply`` answers the call being handled, after ``terminate``.
+    ``reply``, from ``handle_call`` only, answers the call, after ``terminate``.
     """
 
     reason: ExitReason

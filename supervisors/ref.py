@@ -76,7 +76,7 @@ class Ref(ActorRef[Any]):
     ) -> Any:
         """Deliver ``request``, as ``wrap(request, from_)`` if given, and wait for the answer."""
         process = self._process
-        if process is None:
+        if process is None or process.ending is not None:
             raise ServerDownError(NoProcess(), self, request)
         loop = process.loop
         if loop is not asyncio._get_running_loop():

@@ -184,7 +184,7 @@ class Registry(GenServer):
 
     @staticmethod
     def via(registry: Server, key: Hashable, value: object = None) -> "RegistryName":
-        """Return ``key`` as a name, for ``start_link(name=...)``, `call` and the like."""
+        """Return ``key``, which has to be unique, as a name, for ``start_link(name=...)``, `call` and the like."""
         return RegistryName(registry, key, value)
 
     # The table
@@ -220,7 +220,10 @@ class Registry(GenServer):
 
 @dataclass(frozen=True, slots=True)
 class RegistryName:
-    """The process that has ``key`` in ``registry``; one started with this name has ``value`` there. A `Via`."""
+    """The process that has ``key`` in ``registry``; one started with this name has ``value`` there. A `Via`.
+
+    Only a registry with unique keys has names: a duplicate key stands for no process in particular.
+    """
 
     registry: Server
     key: Hashable
@@ -233,19 +236,31 @@ class RegistryName:
             AlreadyRegisteredError: another process has the key.
             OverloadedError: the registry is full.
             NotFoundError: there is no such registry, or ``ref`` has ended.
+            ValueError: its keys are not unique.
         """
         process = ref._process
         if process is None:
             raise NotFoundError(ref)
-        _table(self.registry)._add(self.key, process, self.value)
+        self._names()._add(self.key, process, self.value)
 
     def whereis(self) -> Ref | None:
-        """Return who has the key, the first if they are several; None without a registry as well."""
+        """Return who has the key; None without a registry as well.
+
+        Raises:
+            ValueError: keys are not unique.
+        """
         try:
-            table = _table(self.registry)
+            table = self._names()
         except NotFoundError:
             return None
         return next(iter(table._values.get(self.key, ())), None)
+
+    def _names(self) -> Registry:
+        table = _table(self.registry)
+        if not table._unique:
+            msg = f"{table.actor_ref} has duplicate keys: none of them names one process"
+            raise ValueError(msg)
+        return table
 
 
 def _entries(values: dict[Ref, list[Any]]) -> list[Entry]:

@@ -62,7 +62,7 @@ class ServerProcess(Process):
     def _live(self) -> Life:
         try:
             result = yield from self._callback("init", self.server._actor_init, None)
-            timeout, term = self._begun(result)
+            timeout, following = self._begun(result)
         except Exception as error:
             if self._exit is not None:
                 return self._exit
@@ -75,14 +75,16 @@ class ServerProcess(Process):
         if isinstance(result, Stop):
             return self._not_begun(result.reason)
         self.started()
-        return (yield from self._loop_on(timeout, term))
+        return (yield from self._loop_on(timeout, following))
 
-    def _begun(self, result: object) -> tuple[float | None, object]:
+    def _begun(self, result: object) -> tuple[float | None, Continue | None]:
         match result:
-            case None | Ignore() | Stop():
+            case None | Ignore():
                 return None, None
-            case Continue(term):
-                return None, term
+            case Stop() if result.reply is NO_REPLY:
+                return None, None
+            case Continue():
+                return None, result
             case NoReply():
                 return _go_on("init", result)
         raise BadReturnValueError("init", result)
@@ -92,14 +94,14 @@ class ServerProcess(Process):
             report_crash(self.ref, reason, "init")
         return reason
 
-    def _loop_on(self, timeout: float | None, term: object) -> Life:
+    def _loop_on(self, timeout: float | None, following: Continue | None) -> Life:
         """Handle messages until the end. The hot path: a plain callback is called right here."""
         server = self.server
         turns = SLICE
         while True:
-            if term is not None:
-                message: Any = Continue(term)
-                term = None
+            if following is not None:
+                message: Any = following
+                following = None
             elif self._queue:
                 message = self._queue.popleft()
             elif timeout is not None and not (yield from self._wait(timeout)):
@@ -132,10 +134,10 @@ class ServerProcess(Process):
                 if result.__class__ is Reply and isinstance(message, From):
                     message.reply(result.value)
                     if result.timeout is not None or result.continue_ is not None:
-                        timeout, term = _go_on(message, result)
+                        timeout, following = _go_on(message, result)
                 elif result.__class__ is NoReply:
-                    timeout, term = _go_on(message, result)
-                elif result.__class__ is Stop:
+                    timeout, following = _go_on(message, result)
+                elif result.__class__ is Stop and (result.reply is NO_REPLY or isinstance(message, From)):
                     return (yield from self._stopped(result, message))
                 elif result.__class__ is Refuse and isinstance(message, From):
                     message.refuse(result.error)
@@ -268,7 +270,7 @@ class ServerProcess(Process):
         """Handle what came by Pykka's ``ask``, ``tell``, ``proxy`` or ``stop``."""
         envelope = message.envelope if isinstance(message, AskFrom) else message
         if is_stop_message(envelope):
-            return Stop(Normal(), None)
+            return Stop(Normal())
         native = is_proxy_message(envelope)
         if not native and not self.server._actor_receives:
             if isinstance(message, AskFrom):
@@ -301,8 +303,8 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-def _go_on(message: object, result: "Reply | NoReply") -> tuple[float | None, object]:
+def _go_on(message: object, result: "Reply | NoReply") -> tuple[float | None, Continue | None]:
     timeout = result.timeout
     if timeout is not None and not (isinstance(timeout, int | float) and timeout >= 0):
         raise BadReturnValueError(_CALLBACKS.get(message.__class__, "handle_info"), result)
-    return timeout, result.continue_
+    return timeout, None if result.continue_ is None else Continue(result.continue_)

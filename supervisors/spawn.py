@@ -84,8 +84,8 @@ def _give_up(process: Process, parent: Process | None, timeout: float) -> None:
 async def stop_process(ref: "Ref", shutdown: Patience, reason: ExitReason = Shutdown()) -> ExitReason:  # noqa: B008 -- frozen
     """End a process as its parent, and return the reason it ended with.
 
-    It is told ``reason`` and has ``shutdown`` seconds, or INFINITY, to comply; then, and at once with BRUTAL_KILL,
-    it is killed. Linked or not: who unlinked itself is stopped all the same.
+    It is told ``reason`` and has ``shutdown`` seconds, or INFINITY, to comply; then, and at once with 0 or
+    BRUTAL_KILL, it is killed. Linked or not: who unlinked itself is stopped all the same.
     """
     return (await stop_processes([(ref, shutdown)], reason))[0]
 
@@ -113,5 +113,8 @@ def _order(ref: "Ref", shutdown: Patience, reason: ExitReason) -> asyncio.TimerH
         return None
     process.order_exit(reason)
     if shutdown == INFINITY or not ref.is_alive():
+        return None
+    if shutdown == 0 and process.ending is None:
+        process.end(Killed())  # no time at all, not even the turn in which an idle process would obey
         return None
     return process.loop.call_later(shutdown, process.end, Killed())

@@ -1,0 +1,1 @@
+"""Values and decisions: no loop, no clock, no socket, no process."""

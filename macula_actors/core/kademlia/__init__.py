@@ -1,0 +1,1 @@
+"""The distributed hash table: ids, buckets, lookups, records."""

@@ -1,0 +1,1 @@
+"""Remote calls: names, routing, fail-over."""

@@ -1,0 +1,26 @@
+"""Messages to bytes. Erlang: macula_protocol_encoder, macula_routing_protocol."""
+
+from typing import Final
+
+from macula_actors.core.wire.fields import write
+from macula_actors.core.wire.frame import encode_frame
+from macula_actors.core.wire.messages import CLASSES, Message
+from macula_actors.core.wire.values import as_bin, pack
+
+__all__ = ["encode"]
+
+_TYPES: Final = {cls: message_type for message_type, cls in CLASSES.items()}
+
+
+def encode(message: Message, *, bin_only: bool = False) -> bytes:
+    """Return the frame with ``message``. Its keys and texts are sent as bin, its None fields not at all.
+
+    ``bin_only`` is for values (those of `Store` and `FindValueReply`) that go to a node of the original and did not
+    come from one: each `str` in them is sent as bin too, because the original reads a str as a list of code points.
+
+    Raises:
+        LocalProtocolError: ``missing_field``, ``bad_field`` or ``bad_value``: the message holds what it must not;
+            ``frame_too_large``.
+    """
+    fields = write(message)
+    return encode_frame(_TYPES[type(message)], pack(as_bin(fields) if bin_only else fields))

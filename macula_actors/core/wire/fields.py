@@ -1,0 +1,269 @@
+"""What a field of a message may hold, and maps of fields read into messages and written from them.
+
+A message is a frozen dataclass whose fields are annotated with their kind: ``qos: Annotated[int, Integer(0, 2)]``. A
+field whose default is None may be left out on the wire, and is when it is None; every other field must be there. Fields
+that a message does not know are ignored: a later version may add some.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from typing_extensions import override
+
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import LocalProtocolError
+
+__all__ = ["AnyValue", "Boolean", "Choice", "Integer", "Kind", "ListOf", "Octets", "Record", "Text", "read", "write"]
+
+
+class Kind(ABC):
+    """What a field may hold; its ``str`` says so. A kind reads back what it has written.
+
+    Both methods raise ValueError if the field cannot hold ``value``, which is never the None of a whole field.
+    """
+
+    @abstractmethod
+    def read(self, value: Value) -> Any:
+        """Return the field for ``value``, which MessagePack gave."""
+
+    def write(self, value: Any) -> Value:
+        """Return what to give to MessagePack for the field ``value``."""
+        written: Value = self.read(value)
+        return written
+
+
+def read(cls: Any, fields: Mapping[str | bytes, Value]) -> Any:
+    """Return the message of class ``cls`` that ``fields``, with keys as str or bin, hold.
+
+    Raises:
+        LocalProtocolError: ``missing_field`` or ``bad_field``; who reads for a peer makes it the peer's error.
+    """
+    read_fields = {}
+    for name, key, kind, is_required in _fields_of(cls):
+        value = fields.get(key, fields.get(name))
+        if value is not None:
+            try:
+                read_fields[name] = kind.read(value)
+            except ValueError as error:
+                raise LocalProtocolError("bad_field", f"{cls.__name__}.{name} is not {kind}") from error
+        elif is_required:
+            raise LocalProtocolError("missing_field", f"{cls.__name__}.{name} is missing")
+    return cls(**read_fields)
+
+
+def write(message: object) -> dict[str | bytes, Value]:
+    """Return the fields of ``message`` under their names as bin, in the order of its class.
+
+    Raises:
+        LocalProtocolError: ``missing_field`` or ``bad_field``.
+    """
+    cls: Any = type(message)
+    written: dict[str | bytes, Value] = {}
+    for name, key, kind, is_required in _fields_of(cls):
+        value = getattr(message, name)
+        if value is not None:
+            try:
+                written[key] = kind.write(value)
+            except ValueError as error:
+                raise LocalProtocolError("bad_field", f"{cls.__name__}.{name} is not {kind}") from error
+        elif is_required:
+            raise LocalProtocolError("missing_field", f"{cls.__name__}.{name} is missing")
+    return written
+
+
+@cache
+def _fields_of(cls: type[Any]) -> tuple[tuple[str, bytes, Kind, bool], ...]:
+    """Return name, name as bin, kind and whether it must be there, of each field of ``cls``."""
+    return tuple(
+        (field.name, field.name.encode(), _kind_of(field.type), field.default is not None)
+        for field in dataclasses.fields(cls)
+    )
+
+
+def _kind_of(annotation: Any) -> Kind:
+    kind: Kind = annotation.__metadata__[0]
+    return kind
+
+
+@dataclass(frozen=True)
+class Integer(Kind):
+    """A whole number, both bounds included; by default all that MessagePack has."""
+
+    low: int = -(2**63)
+    high: int = 2**64 - 1
+
+    @override
+    def read(self, value: Value) -> int:
+        """Return ``value``. True and False are no numbers here."""
+        if type(value) is not int or not self.low <= value <= self.high:
+            raise ValueError
+        return value
+
+    @override
+    def __str__(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True)
+class Boolean(Kind):
+    """True or False."""
+
+    @override
+    def read(self, value: Value) -> bool:
+        """Return ``value``."""
+        if not isinstance(value, bool):
+            raise ValueError  # noqa: TRY004 -- the one error of kinds
+        return value
+
+    @override
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True)
+class Octets(Kind):
+    """Bytes, ``low`` to ``high`` of them, both included."""
+
+    low: int
+    high: int
+
+    @override
+    def read(self, value: Value) -> bytes:
+        """Return ``value``; a str is its UTF-8, for peers that send text as what it is."""
+        return self.write(value.encode() if isinstance(value, str) else value)
+
+    @override
+    def write(self, value: object) -> bytes:
+        """Return ``value``."""
+        if not isinstance(value, bytes) or not self.low <= len(value) <= self.high:
+            raise ValueError
+        return value
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high} bytes"
+
+
+class _Textual(Kind):
+    """Unicode text, sent as bin because the original does not understand str, read from both."""
+
+    @override
+    def read(self, value: Value) -> str:
+        """Return the text in ``value``."""
+        text = value.decode() if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            raise ValueError  # noqa: TRY004 -- the one error of kinds
+        self.write(text)
+        return text
+
+
+@dataclass(frozen=True)
+class Text(_Textual):
+    """Text whose UTF-8 has ``low`` to ``high`` bytes, both included."""
+
+    low: int
+    high: int
+
+    @override
+    def write(self, value: object) -> bytes:
+        """Return the UTF-8 of ``value``."""
+        if not isinstance(value, str) or not self.low <= len(octets := value.encode()) <= self.high:
+            raise ValueError
+        return octets
+
+    @override
+    def __str__(self) -> str:
+        return f"text of {self.low} to {self.high} bytes"
+
+
+class Choice(_Textual):
+    """One of a few texts."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = {text: text.encode() for text in texts}
+
+    @override
+    def write(self, value: object) -> bytes:
+        """Return the UTF-8 of ``value``."""
+        if not isinstance(value, str) or value not in self._texts:
+            raise ValueError
+        return self._texts[value]
+
+    @override
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self._texts)
+
+
+@dataclass(frozen=True)
+class ListOf(Kind):
+    """At most ``most`` items of one kind; a tuple here."""
+
+    kind: Kind
+    most: int
+
+    @override
+    def read(self, value: Value) -> tuple[object, ...]:
+        """Return the items of ``value``. An empty str is how the original sends the empty list."""
+        if isinstance(value, str | bytes) and not value:
+            return ()
+        if not isinstance(value, list) or len(value) > self.most:
+            raise ValueError
+        return tuple(self.kind.read(item) for item in value)
+
+    @override
+    def write(self, value: object) -> list[Value]:
+        """Return the items of ``value``."""
+        if not isinstance(value, tuple | list) or len(value) > self.most:
+            raise ValueError
+        return [self.kind.write(item) for item in value]
+
+    @override
+    def __str__(self) -> str:
+        return f"a list of at most {self.most}, each {self.kind}"
+
+
+class Record(Kind):
+    """A message, or part of one, as a map inside another: of the first of ``classes`` whose required fields it has."""
+
+    def __init__(self, *classes: type[Any]) -> None:
+        self._classes = classes
+
+    @override
+    def read(self, value: Value) -> Any:
+        """Return the fields of the map ``value`` as an instance of one of the classes."""
+        if not isinstance(value, dict):
+            raise ValueError  # noqa: TRY004 -- the one error of kinds
+        fitting = (cls for cls in self._classes if _has_required(cls, value))
+        return read(next(fitting, self._classes[0]), value)
+
+    @override
+    def write(self, value: object) -> Value:
+        """Return the fields of ``value``, an instance of one of the classes."""
+        if not isinstance(value, self._classes):
+            raise ValueError  # noqa: TRY004 -- the one error of kinds
+        return write(value)
+
+    @override
+    def __str__(self) -> str:
+        return "a map with the fields of " + " or ".join(cls.__name__ for cls in self._classes)
+
+
+def _has_required(cls: Any, fields: Mapping[str | bytes, Value]) -> bool:
+    return all(key in fields or name in fields for name, key, _kind, is_required in _fields_of(cls) if is_required)
+
+
+class AnyValue(Kind):
+    """Any value that MessagePack carries, as it is: `values.pack` and `values.unpack` refuse the others."""
+
+    @override
+    def read(self, value: Value) -> Value:
+        """Return ``value``."""
+        return value
+
+    @override
+    def __str__(self) -> str:
+        return "a value of MessagePack"

@@ -1,0 +1,106 @@
+"""Values of any shape, as MessagePack carries them. MessagePack: github.com/msgpack/msgpack, spec.md.
+
+Integers take the shortest form, floats are always 64 bits long, `str` and `bytes` are distinct (str and bin). The
+original is different there (spec/wire.md): it writes every text as bin, and a str is its list of code points, of
+which the empty one is the empty list. So a value meant for it goes through `as_bin` first; one that came from it is
+best passed on untouched.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn, TypeAlias
+
+import msgpack  # type: ignore[import-untyped]
+
+from macula_actors.errors import LocalProtocolError, RemoteProtocolError
+
+__all__ = ["MAX_DEPTH", "MAX_ITEMS", "Value", "as_bin", "pack", "unpack"]
+
+Value: TypeAlias = "None | bool | int | float | str | bytes | Sequence[Value] | Mapping[str | bytes, Value]"
+
+MAX_DEPTH: Final = 32  # maps and lists inside one another
+MAX_ITEMS: Final = 65_536  # in one list or map; a header may claim four thousand million
+
+
+def pack(value: Value) -> bytes:
+    """Return ``value`` as MessagePack. Tuples become lists.
+
+    Raises:
+        LocalProtocolError: ``bad_value``: a part of it is of no type that MessagePack has, an integer beyond 64 bits,
+            a text that is not Unicode, a map key other than a text, or nested too deep.
+    """
+    try:
+        _check(value)
+    except ValueError as error:
+        raise LocalProtocolError("bad_value", str(error)) from error
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def unpack(data: bytes) -> Value:
+    """Return the one value that ``data`` holds, lists as `list`.
+
+    Map keys are texts, as str or bin: other keys could be chosen to collide, which makes a large map take minutes.
+
+    Raises:
+        RemoteProtocolError: ``msgpack_decode_error``: ``data`` is not one whole MessagePack value of the types here.
+    """
+    most = min(len(data), MAX_ITEMS)
+    try:
+        value: Value = msgpack.unpackb(data, max_array_len=most, max_map_len=most, ext_hook=_refuse_extension)
+        _check(value)
+    except ValueError as error:  # all of msgpack's own errors for bad input are ValueErrors
+        raise RemoteProtocolError("msgpack_decode_error", str(error)) from error
+    return value
+
+
+def as_bin(value: Value) -> Value:
+    """Return ``value`` with each `str` in it, keys included, as UTF-8 bytes: what the original reads as text."""
+    match value:
+        case str():
+            return value.encode()
+        case list() | tuple():
+            return [as_bin(item) for item in value]
+        case dict():
+            return {key.encode() if isinstance(key, str) else key: as_bin(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _check(value: object, depth: int = MAX_DEPTH) -> None:
+    """Return if ``value`` can be sent as it is, at most ``depth`` maps and lists inside one another.
+
+    Raises:
+        ValueError: It cannot; the message says why, in a few words.
+    """
+    match value:
+        case None | bool() | float() | bytes():
+            return
+        case str():
+            value.encode()
+        case int() if -(2**63) <= value < 2**64:
+            return
+        case list() | tuple() if depth > 0 and len(value) <= MAX_ITEMS:
+            for item in value:
+                _check(item, depth - 1)
+        case dict() if depth > 0 and len(value) <= MAX_ITEMS:
+            for key, item in value.items():
+                _check_key(key)
+                _check(item, depth - 1)
+        case int() | list() | tuple() | dict():
+            raise ValueError(f"a {type(value).__name__} is too large, or nested too deep")
+        case _:
+            raise ValueError(f"a {type(value).__name__} is not a value of MessagePack")
+
+
+def _check_key(key: object) -> None:
+    match key:
+        case bytes():
+            return
+        case str():
+            key.encode()
+        case _:
+            raise ValueError(f"a {type(key).__name__} is a map key; only texts are")
+
+
+def _refuse_extension(code: int, _data: bytes) -> NoReturn:
+    raise ValueError(f"extension type {code}")

@@ -1,0 +1,474 @@
+"""Random gen_servers: what callbacks do and return, calls, time-outs, stop and sys; the Erlang twin is servers.erl.
+
+Every message carries a script ``(number, actions, result)``: the callback that gets it logs the number, carries out
+the actions one after the other and returns, or raises, the result. Both sides print the same lines: each operation's
+outcome, what each server logged, and what became of it. Durations are milliseconds.
+"""
+
+import asyncio
+import itertools
+import random
+from collections import deque
+
+from supervisors import (
+    BadReturnValueError,
+    CallbackFailedError,
+    CallingSelfError,
+    CallTimeoutError,
+    Continue,
+    Crashed,
+    Exit,
+    GenServer,
+    Ignore,
+    Kill,
+    Killed,
+    NoProcess,
+    NoReply,
+    Normal,
+    ProcessExit,
+    Reply,
+    ServerDownError,
+    Shutdown,
+    StartError,
+    Stop,
+    System,
+    Timeout,
+    exit_signal,
+    get_state,
+    replace_state,
+    reply,
+    resume,
+    stop,
+    suspend,
+)
+from supervisors.process import _current
+from supervisors.testing import VirtualClockLoop
+from tests.support import Runner, run_in
+
+REASONS = {"normal": Normal(), "shutdown": Shutdown(), ("shutdown", "x"): Shutdown("x"), "boom": "boom", "kill": Kill()}
+NAMES = {reason: name for name, reason in REASONS.items()} | {Killed(): "killed", NoProcess(): "noproc"}
+
+GAP = 20  # ms between any two timers, more than Erlang is ever late: see `is_calm`
+LONGEST = 60 * GAP  # that a scenario may take: on Erlang this time does pass
+SCHEDULES = 12  # random ones, that must agree before a scenario is played
+NEVER = 3_600_000  # ms; a time-out that no scenario waits for
+
+
+def scenario(seed):
+    """Return servers, as (id, traps exits, script of init, script of terminate), and operations."""
+    rng = random.Random(seed)
+    while True:
+        servers, ops = Author(rng).scenario()
+        if is_calm(servers, ops):
+            return servers, ops
+
+
+def is_calm(servers, ops):
+    """Tell whether the lines are the same whichever of two processes goes first, and no two timers are due together."""
+    first = lines_on(ChancyLoop(0), servers, ops)
+    return first is not None and all(first == lines_on(ChancyLoop(n), servers, ops) for n in range(1, SCHEDULES))
+
+
+def lines_on(loop, servers, ops):
+    """Return the lines of a scenario that is run on ``loop``; None where timers get in each other's way."""
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        lines = runner.run(play(0, servers, ops))
+    return tuple(lines) if loop.is_calm and loop.time() * 1000 < LONGEST else None
+
+
+class ChancyLoop(VirtualClockLoop):
+    """Lets some processes go before others, by chance, and looks whether a timer is due just when another is."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self._rng = random.Random(seed)
+        self._ranks = {}
+        self.is_calm = True
+
+    def _run_once(self):
+        if self._rng.random() < 0.2:
+            self._ranks = {}
+        first = max(map(self._rank, self._ready), default=None)
+        held = [handle for handle in self._ready if self._rank(handle) != first]
+        self._ready = deque(handle for handle in self._ready if self._rank(handle) == first)
+        super()._run_once()
+        self._ready.extendleft(reversed(held))
+
+    def _rank(self, handle):
+        return self._ranks.setdefault(handle._context.get(_current, None), self._rng.random())
+
+    def call_at(self, when, *args, **kwargs):
+        if when - self.time() > GAP / 2000:
+            self.is_calm &= all(abs(when - timer.when()) > GAP / 2000 for timer in self.pending_timers())
+        return super().call_at(when, *args, **kwargs)
+
+
+class Author:
+    """Makes up one scenario."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.numbers = itertools.count(1)
+        self.ids = ["s1", "s2", "s3"][: rng.randint(1, 3)]
+
+    def scenario(self):
+        servers = [
+            (me, self.rng.random() < 0.5, self.script("init", me, 2), self.script("terminate", me, 1))
+            for me in self.ids
+        ]
+        return servers, [self.op() for _ in range(self.rng.randint(2, 8))]
+
+    def op(self):
+        pick, to = self.rng.choice, self.anyone()
+        verb = pick(["call"] * 6 + ["ask"] * 3 + ["burst"] * 4 + ["wait"] * 4 + ["suspend", "resume"] * 2 + SOME_OPS)
+        match verb:
+            case "call" | "ask":
+                return verb, to, self.script("call", to, 3, outermost=True), self.duration()
+            case "burst":
+                return verb, [self.message(self.anyone() if pick([0, 1]) else to) for _ in range(pick([1, 2, 3]))]
+            case "wait":
+                return verb, self.duration()
+            case "stop":
+                return verb, to, pick(list(REASONS)), self.duration()
+            case "replace":
+                return verb, to, pick(["a", "b", "bad"]), self.duration()
+            case "signal" | "order":
+                return verb, to, pick(list(REASONS))
+        return verb, to, self.duration()
+
+    def message(self, to):
+        return self.rng.choice(["cast", "info"]), to, self.script("cast", to, 2)
+
+    def script(self, callback, me, depth, *, outermost=False):
+        actions = [self.action(callback, me, depth - 1) for _ in range(self.rng.choice([0, 0, 1, 1, 2]))]
+        if outermost and self.rng.random() < 0.1:
+            # Only here: the second of two replies stays as a message with a caller that is a process on Erlang.
+            actions.append(("early", self.value()))
+        return next(self.numbers), actions, self.result(callback, me, depth - 1)
+
+    def action(self, callback, me, depth):
+        pick, to = self.rng.choice, self.anyone()
+        verb = pick(SOME_ACTIONS + ["call", "call", "must", "cast", "cast", "info"] * (depth > 0))
+        match verb:
+            case "call" | "must":
+                return verb, to, self.script("call", to, depth), self.duration()
+            case "cast" | "info":
+                return verb, to, self.script("cast", to, depth)
+            case "sleep":
+                return verb, self.duration()
+            case "answer" | "set":
+                return verb, self.value()
+            case "stop":
+                return verb, to, pick(list(REASONS)), self.duration()
+            case "signal":
+                return verb, pick([name for name in [*self.ids, "ghost"] if name != me]), pick(list(REASONS))
+        return verb, to, self.duration()
+
+    def result(self, callback, me, depth):
+        match self.rng.choice(RESULTS[callback]):
+            case "reply":
+                return "reply", self.value(), self.then(me, depth)
+            case "stop_reply":
+                return "stop_reply", self.reason(), self.value()
+            case "noreply" | "ok" as name:
+                return name, "none" if callback == "terminate" else self.then(me, depth)
+            case "stop" | "exit" | "suicide" as name:
+                return name, self.reason()
+            case name:
+                return (name,)
+
+    def then(self, me, depth):
+        if depth <= 0 or self.rng.random() < 0.5:
+            return "none"
+        if self.rng.random() < 0.4:
+            return "continue", self.script("continue", me, depth)
+        return "timeout", self.rng.choice([0, NEVER, self.duration(), self.duration()]), self.script("cast", me, depth)
+
+    def anyone(self):
+        return self.rng.choice(self.ids * 4 + ["ghost"])
+
+    def value(self):
+        return self.rng.choice(["a", "b", "c"])
+
+    def reason(self):
+        return self.rng.choice(list(REASONS))
+
+    def duration(self):
+        return self.rng.randint(1, 15) * GAP
+
+
+SOME_OPS = ["stop", "get_state", "replace", "signal", "order"]
+SOME_ACTIONS = ["sleep", "answer", "answer", "set", "stop", "suspend", "resume", "get_state", "signal"]
+ENDS = ["stop", "error", "exit", "bad", "suicide"]
+RESULTS = {
+    "init": ["ok"] * 15 + ["ignore", "stop_reply", *ENDS],
+    "call": ["reply"] * 12 + ["noreply"] * 6 + ["stop_reply"] * 2 + ENDS,
+    "cast": ["noreply"] * 15 + ["reply", "stop_reply", *ENDS],
+    "continue": ["noreply"] * 15 + ["reply", "stop_reply", *ENDS],
+    "terminate": ["ok"] * 6 + ["error", "exit"],
+}
+
+
+def term(number, servers, ops):
+    """Return the scenario as an Erlang term."""
+    return f"{erlang(('scenario', number, servers, ops))}."
+
+
+def erlang(value):
+    """Return words, numbers, tuples and lists as Erlang writes them."""
+    match value:
+        case tuple():
+            return f"{{{','.join(map(erlang, value))}}}"
+        case list():
+            return f"[{','.join(map(erlang, value))}]"
+    return str(value).lower()
+
+
+class World:
+    """What the servers of one scenario share."""
+
+    def __init__(self, ghost):
+        self.ghost = ghost
+        self.refs = {}
+        self._events = []
+
+    def ref(self, name):
+        return self.refs.get(name, self.ghost)
+
+    def log(self, name, *words):
+        self._events.append((name, words))
+
+    def take(self, name):
+        """Return what ``name`` logged since the last time. Who of two is first, schedulers decide."""
+        taken = [words for who, words in self._events if who == name]
+        self._events = [event for event in self._events if event[0] != name]
+        return taken
+
+
+class Oops(Exception):
+    """What scripts raise."""
+
+
+class Subject(GenServer):
+    """A server of the scenarios; a script that waits for nothing runs in a plain callback, not a coroutine."""
+
+    def init(self, name, trap, script, last, world):
+        self.trap_exit = trap
+        self.name, self.last, self.world = name, last, world
+        self.pending, self.state, self.on_timeout = [], "a", None
+        world.refs[name] = self.actor_ref
+        return self.perform("init", script)
+
+    def handle_call(self, script, from_):
+        return self.perform("call", script, from_)
+
+    def handle_cast(self, script):
+        return self.perform("cast", script)
+
+    def handle_continue(self, script):
+        return self.perform("continue", script)
+
+    def handle_info(self, info):
+        match info:
+            case Timeout():
+                return self.perform("timeout", self.on_timeout)
+            case Exit(_, reason):
+                self.log("exit", name_of(reason))
+                return NoReply()
+        return self.perform("info", info)
+
+    def terminate(self, reason):
+        self.log("terminate", name_of(reason))
+        return self.perform("last", self.last)
+
+    def log(self, *words):
+        self.world.log(self.name, *words)
+
+    def perform(self, callback, script, from_=None):
+        number, actions, result = script
+        self.log(callback, number)
+        if any(verb in WAITING for verb, *_ in actions):
+            return self.perform_waiting(actions, result, from_)
+        for action in actions:
+            self.act(action, from_)
+        return self.finish(result, from_)
+
+    async def perform_waiting(self, actions, result, from_):
+        for action in actions:
+            if action[0] in WAITING:
+                await self.wait(action)
+            else:
+                self.act(action, from_)
+        return self.finish(result, from_)
+
+    def act(self, action, from_):
+        match action:
+            case ("cast", to, script):
+                self.world.ref(to).cast(script)
+            case ("info", to, script):
+                self.world.ref(to).send(script)
+            case ("answer", value):
+                if self.pending:
+                    reply(self.pending.pop(0), value)
+            case ("early", value):
+                reply(from_, value)
+            case ("set", value):
+                self.state = value
+            case ("signal", to, reason):
+                exit_signal(self.world.ref(to), REASONS[reason])
+
+    async def wait(self, action):
+        match action:
+            case ("sleep", duration):
+                await asyncio.sleep(duration / 1000)
+            case ("must", to, script, limit):
+                self.log("must", await self.world.ref(to).call(script, timeout=limit / 1000))
+            case _:
+                self.log(action[0], await outcome(ask(self.world, action)))
+
+    def finish(self, result, from_):
+        match result:
+            case ("reply", value, then):
+                return Reply(value, **self.then(then))
+            case ("noreply", then):
+                if from_ is not None:
+                    self.pending.append(from_)
+                return NoReply(**self.then(then))
+            case ("ok", ("continue", script)):
+                return Continue(script)
+            case ("ok", ("timeout", *_) as then):
+                return NoReply(**self.then(then))
+            case ("ok", _):
+                return None
+            case ("ignore",):
+                return Ignore()
+            case ("stop", reason):
+                return Stop(REASONS[reason])
+            case ("stop_reply", reason, value):
+                return Stop(REASONS[reason], value)
+            case ("error",):
+                raise Oops
+            case ("exit", reason):
+                raise ProcessExit(REASONS[reason])
+            case ("suicide", reason):
+                exit_signal(self.actor_ref, REASONS[reason])
+                return NoReply()
+        return "bad"
+
+    def then(self, then):
+        match then:
+            case ("continue", script):
+                return {"continue_": script}
+            case ("timeout", limit, script):
+                self.on_timeout = script
+                return {"timeout": limit / 1000}
+        return {}
+
+
+WAITING = {"sleep", "call", "must", "stop", "suspend", "resume", "get_state"}
+
+
+async def ask(world, request):
+    """Carry out what servers and we alike may ask of a server, and return the answer."""
+    verb, to, *args, limit = request
+    ref, timeout = world.ref(to), limit / 1000
+    match verb:
+        case "call":
+            return await ref.call(*args, timeout=timeout)
+        case "stop":
+            return await stop(ref, REASONS[args[0]], timeout)
+        case "suspend":
+            return await suspend(ref, timeout)
+        case "resume":
+            return await resume(ref, timeout)
+        case "get_state":
+            return await get_state(ref, timeout)
+        case "replace":
+            return await replace_state(ref, lambda _: args[0] if args[0] != "bad" else 1 / 0, timeout)
+    raise AssertionError(request)
+
+
+async def outcome(awaitable):
+    """Return the answer that ``awaitable`` brings, or the name of its failure, as an Erlang term."""
+    try:
+        value = await awaitable
+    except (ServerDownError, CallTimeoutError, CallingSelfError, CallbackFailedError, StartError) as error:
+        return "error", name_of(Crashed(error))
+    return "ok" if value is None else value
+
+
+def name_of(reason):
+    match reason:
+        case Crashed(ServerDownError() | StartError() as error):
+            return name_of(error.reason)
+        case Crashed(error):
+            return ERRORS[type(error)]
+    return NAMES[reason]
+
+
+ERRORS = {
+    BadReturnValueError: "bad_return_value",
+    CallbackFailedError: "callback_failed",
+    CallTimeoutError: "timeout",
+    CallingSelfError: "calling_self",
+    Oops: "oops",
+}
+
+
+async def play(number, servers, ops):
+    """Run one scenario and return its lines."""
+    lines = [f"scenario {number}"]
+    clients = []
+    async with System() as system:
+        parent = await system.start(Runner, True)
+        ghost = await system.start(Runner)
+        await stop(ghost)
+        world = World(ghost)
+        started = []
+
+        async def show(said):
+            await asyncio.sleep(1e-4)  # the clock moves when nothing else does
+            lines.append(erlang(said))
+            lines.extend(f"  {name} {erlang(world.take(name))}" for name in world.refs)
+            lines.append(f"  clients {erlang(sorted(world.take('client')))}")
+            lines.extend(f"  {name} {state(world.refs[name])}" for name in started)
+
+        async def client(op):
+            world.log("client", op[2][0], await outcome(ask(world, ("call", *op[1:]))))
+
+        async def perform(op):
+            verb, *args = op
+            match verb:
+                case "wait":
+                    await asyncio.sleep(args[0] / 1000)
+                case "ask":
+                    clients.append(asyncio.create_task(client(op)))
+                case "burst":
+                    for how, to, script in args[0]:
+                        (world.ref(to).cast if how == "cast" else world.ref(to).send)(script)
+                case "signal":
+                    exit_signal(world.ref(args[0]), REASONS[args[1]])
+                case "order":
+                    await run_in(parent, exit_signal, world.ref(args[0]), REASONS[args[1]])
+                case _:
+                    return await outcome(ask(world, op))
+            return "ok"
+
+        for name, trap, script, last in servers:
+            said = await run_in(parent, outcome, Subject.start_link(name, trap, script, last, world))
+            if said is world.refs[name]:
+                started.append(name)
+                said = "started"
+            await show((name, said))
+        for op in ops:
+            await show((op[0], await perform(op)))
+        for task in clients:
+            task.cancel()
+        for ref in world.refs.values():
+            exit_signal(ref, Kill())
+    await asyncio.gather(*clients, return_exceptions=True)
+    return lines
+
+
+def state(ref):
+    return "alive" if ref.is_alive() else erlang(name_of(ref.exit_reason))

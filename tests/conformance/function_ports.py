@@ -1,0 +1,192 @@
+"""Which of our functions answers for which of the original's: each takes Erlang terms and returns one."""
+
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from macula_actors.core import ids, names, realm
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.pubsub.topic import HASH, Dialect, Pattern, validate_pattern
+from macula_actors.core.rpc.names import validate_procedure
+from macula_actors.core.uri import NodeUri
+from macula_actors.core.wire.types import MessageType
+from tests.conformance.erlang_terms import Atom
+
+
+def text(term):
+    """Return the string that a binary or a char list is.
+
+    Raises:
+        ValueError: it is neither, or no UTF-8.
+    """
+    match term:
+        case bytes():
+            return term.decode()
+        case list():
+            return bytes(term).decode()
+        case _:
+            raise ValueError(f"{term!r} is no text")
+
+
+def of_text(function):
+    """Return ``function``, of a str, with its str in and out made terms."""
+
+    def port(term):
+        value = function(text(term))
+        return value.encode() if isinstance(value, str) else value
+
+    return port
+
+
+def chars(string):
+    return list(string.encode())
+
+
+def host_term(endpoint):
+    """Return an address as the tuple that Erlang has for it, a name as a char list."""
+    try:
+        address = ip_address(endpoint.host)
+    except ValueError:
+        return chars(endpoint.host)
+    if isinstance(address, IPv4Address):
+        return tuple(address.packed)
+    return tuple(int.from_bytes(address.packed[i : i + 2]) for i in range(0, 16, 2))
+
+
+def resolved(term):
+    endpoint = Endpoint.parse(text(term), 9443)
+    return host_term(endpoint), endpoint.port
+
+
+def routed(term):
+    endpoint = Endpoint.parse(text(term), 4433)
+    return host_term(endpoint), endpoint.port
+
+
+def host_and_port(term, default_port=443):
+    endpoint = Endpoint.parse(text(term), default_port)
+    return chars(endpoint.host), endpoint.port
+
+
+def encode_address(term):
+    address, port = term
+    packed = b"".join(part.to_bytes(1 if len(address) == 4 else 2) for part in address)
+    kind = {4: IPv4Address, 16: IPv6Address}.get(len(packed))
+    if kind is None or not isinstance(port, int):
+        raise ValueError("no address")
+    return Endpoint(str(kind(packed)), port).to_bytes()
+
+
+def decode_address(data):
+    endpoint = Endpoint.from_bytes(data)
+    return host_term(endpoint), endpoint.port
+
+
+def node_id(term):
+    if not isinstance(term, bytes):
+        raise ValueError(f"{term!r} is no binary")
+    return NodeId.normalize(term)
+
+
+def distance(one, other):
+    return node_id(one).distance(node_id(other)).to_bytes(32)
+
+
+def compare(target, one, other):
+    near, far = (node_id(target).distance(node_id(each)) for each in (one, other))
+    return Atom("less" if near < far else "greater" if near > far else "equal")
+
+
+def closer_to(target, one, other):
+    return node_id(target).distance(node_id(one)) < node_id(target).distance(node_id(other))
+
+
+def uri(term):
+    return NodeUri.parse(text(term))
+
+
+def uri_parts(term):
+    return uri(term).realm.encode(), uri(term).node_id
+
+
+def uri_is_valid(term):
+    try:
+        return uri(term) is not None
+    except ValueError:
+        return False
+
+
+def message_type_id(name):
+    try:
+        return MessageType[name.upper()]
+    except KeyError as error:
+        raise ValueError(f"{name!r} is no type of message") from error
+
+
+def topic_matches(pattern, topic, separator=b".", one=b"*", many=b"**"):
+    dialect = Dialect(text(separator), text(one), text(many))
+    return Pattern(text(pattern), dialect).matches(text(topic))
+
+
+def name_validate(name, options=None):
+    wildcards = (options or {}).get("allow_wildcards", False)
+    return (partial(validate_pattern, dialect=HASH) if wildcards else names.validate)(text(name))
+
+
+PORTS = {
+    ("macula_connection", "parse_server_endpoint"): lambda url: str(Endpoint.parse(text(url), 443)).encode(),
+    ("macula_connection", "parse_url"): host_and_port,
+    ("macula_core_types", "decode_address"): decode_address,
+    ("macula_core_types", "encode_address"): encode_address,
+    ("macula_core_types", "realm_id"): of_text(realm.realm_id),
+    ("macula_gateway_pubsub", "topic_matches"): topic_matches,
+    ("macula_gateway_pubsub_router", "parse_endpoint"): routed,
+    ("macula_gateway_quic_server", "parse_endpoint"): resolved,
+    ("macula_id", "from_hex"): of_text(ids.from_hex),
+    ("macula_id", "from_uuid"): of_text(ids.from_uuid),
+    ("macula_id", "hash_id"): NodeId.of,
+    ("macula_id", "to_hex"): lambda data: data.hex().encode(),
+    ("macula_id", "to_uuid"): lambda data: ids.to_uuid(data).encode(),
+    ("macula_names", "namespace"): of_text(names.namespace),
+    ("macula_names", "normalize"): of_text(names.normalize),
+    ("macula_names", "segment_count"): of_text(names.segment_count),
+    ("macula_names", "validate"): name_validate,
+    ("macula_peer_connector", "parse_endpoint"): host_and_port,
+    ("macula_protocol_types", "message_type_id"): message_type_id,
+    ("macula_protocol_types", "message_type_name"): lambda number: Atom(MessageType(number).label),
+    ("macula_pubsub_topic", "matches"): lambda topic, pattern: Pattern(text(pattern), HASH).matches(text(topic)),
+    ("macula_pubsub_topic", "namespace"): of_text(names.namespace),
+    ("macula_pubsub_topic", "normalize"): of_text(names.normalize),
+    ("macula_pubsub_topic", "segment_count"): of_text(names.segment_count),
+    ("macula_pubsub_topic", "validate"): of_text(partial(validate_pattern, dialect=HASH)),
+    ("macula_realm", "equals"): lambda one, other: text(one) == text(other),
+    ("macula_realm", "from_binary"): lambda data: realm.from_bytes(data).encode(),
+    ("macula_realm", "id"): of_text(realm.realm_id),
+    ("macula_realm", "namespace"): of_text(names.namespace),
+    ("macula_realm", "normalize"): of_text(realm.normalize),
+    ("macula_realm", "to_binary"): of_text(realm.to_bytes),
+    ("macula_realm", "validate"): of_text(realm.validate),
+    ("macula_routing_nodeid", "bucket_index"): lambda one, other: node_id(one).bucket_index(node_id(other)),
+    ("macula_routing_nodeid", "closer_to"): closer_to,
+    ("macula_routing_nodeid", "compare"): compare,
+    ("macula_routing_nodeid", "distance"): distance,
+    ("macula_routing_nodeid", "from_binary"): NodeId,
+    ("macula_routing_nodeid", "from_hex"): of_text(NodeId.from_hex),
+    ("macula_routing_nodeid", "leading_zeros"): lambda data: NodeId(bytes(32)).bucket_index(NodeId(data)),
+    ("macula_routing_nodeid", "normalize"): node_id,
+    ("macula_routing_nodeid", "to_hex"): lambda data: chars(str(NodeId(data))),
+    ("macula_rpc_names", "matches"): lambda one, other: text(one) == text(other),
+    ("macula_rpc_names", "namespace"): of_text(names.namespace),
+    ("macula_rpc_names", "normalize"): of_text(names.normalize),
+    ("macula_rpc_names", "segment_count"): of_text(names.segment_count),
+    ("macula_rpc_names", "validate"): of_text(validate_procedure),
+    ("macula_uri", "equals"): lambda one, other: uri(one) == uri(other),
+    ("macula_uri", "get_node_id"): lambda term: uri(term).node_id,
+    ("macula_uri", "get_realm"): lambda term: uri(term).realm.encode(),
+    ("macula_uri", "is_valid"): uri_is_valid,
+    ("macula_uri", "new"): lambda name, data: str(NodeUri(text(name), NodeId(data))).encode(),
+    ("macula_uri", "parse"): uri_parts,
+    ("macula_utils", "parse_host_port"): host_and_port,
+    ("macula_utils", "parse_url"): host_and_port,
+    ("macula_utils", "topic_matches"): topic_matches,
+}

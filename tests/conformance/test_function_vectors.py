@@ -1,0 +1,66 @@
+"""The original's pure functions and ours give the same answers, or the difference is named.
+
+``MACULA_VECTORS=FOLDER`` compares with the ``functions.json`` of another folder.
+"""
+
+from collections import defaultdict
+
+import pytest
+
+from tests.conformance.erlang_terms import OWN_VECTORS, REFUSED, outcome, read, to_term
+from tests.conformance.function_differences import DIFFERENCES, DROPPED, NOT_YET_PORTED, difference
+from tests.conformance.function_ports import PORTS
+
+
+def calls_of(entries):
+    """Return what each function was called with and what came of it: (module, function) -> [(args, outcome)]."""
+    calls = defaultdict(list)
+    for entry in entries:
+        calls[entry["module"], entry["function"]].append((to_term(entry["args"]), outcome(entry)))
+    return calls
+
+
+def answer(key, args):
+    """Return what our function answers."""
+    try:
+        return PORTS[key](*args)
+    except ValueError:
+        return REFUSED
+
+
+def agrees(key, args, was):
+    """Tell whether ours is the same answer; True is not 1."""
+    ours = answer(key, args)
+    return ours == was and isinstance(ours, bool) == isinstance(was, bool)
+
+
+ENTRIES = read("functions.json")
+CALLS = calls_of(ENTRIES)
+OWN_CALLS = [(key, *call) for key, calls in calls_of(read("functions.json", OWN_VECTORS)).items() for call in calls]
+
+
+@pytest.mark.parametrize("key", sorted(CALLS.keys() & PORTS.keys()), ids=":".join)
+def test_a_ported_function_answers_as_the_original_unless_the_difference_is_named(key):
+    unnamed = [
+        (args, was, answer(key, args))
+        for args, was in CALLS[key]
+        if not agrees(key, args, was) and difference(key, args, was) is None
+    ]
+
+    assert unnamed == []
+
+
+def test_every_entry_is_of_a_function_that_is_ported_or_dropped_or_not_ported_yet():
+    ported = sum(len(CALLS[key]) for key in PORTS if key in CALLS)
+    dropped = sum(len(CALLS[key]) for key in DROPPED if key in CALLS)
+    not_yet = sum(len(calls) for (module, _), calls in CALLS.items() if module in NOT_YET_PORTED)
+
+    assert ported + dropped + not_yet == len(ENTRIES)
+
+
+@pytest.mark.parametrize("each", DIFFERENCES, ids=lambda each: each.reason)
+def test_a_named_difference_is_one_and_is_not_wider_than_it(each):
+    named = [call for call in OWN_CALLS if call[0] in each.functions and each.applies(*call[1:])]
+
+    assert named
+    assert [call for call in named if agrees(*call)] == []

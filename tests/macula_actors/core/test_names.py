@@ -1,0 +1,62 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macula_actors.core import names
+
+segments = st.text("abcXYZ019_-", min_size=1, max_size=8)
+valid_names = st.lists(segments, min_size=1, max_size=6).map(".".join)
+
+
+@given(valid_names)
+def test_segments_of_letters_digits_underscores_and_hyphens_make_a_name(name):
+    names.validate(name)
+
+
+@given(
+    valid_names, st.integers(0, 60), st.characters().filter(lambda c: not (c.isascii() and (c.isalnum() or c in "_-.")))
+)
+def test_any_other_character_is_refused(name, at, character):
+    with pytest.raises(ValueError, match="allowed are ASCII letters"):
+        names.validate(name[:at] + character + name[at:])
+
+
+@pytest.mark.parametrize("name", [".", ".a", "a.", "a..b"])
+def test_an_empty_segment_is_refused(name):
+    with pytest.raises(ValueError, match="segment ''"):
+        names.validate(name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_a_name_that_is_empty_or_too_long_is_refused(name):
+    with pytest.raises(ValueError, match=f"realm has {len(name)} characters; allowed are 1 to 255"):
+        names.validate(name, "realm")
+
+
+def test_the_longest_name_is_valid():
+    names.validate("x" * names.MAX_NAME_LENGTH)
+
+
+@given(st.text(" .aB\t"))
+def test_normalizing_twice_changes_nothing_more(name):
+    once = names.normalize(name.strip())
+
+    assert names.normalize(once) == once
+
+
+def test_normalizing_removes_what_is_no_difference_to_people():
+    assert names.normalize(" Com..Example.ADD\n") == "com.example.add"
+
+
+@given(valid_names)
+def test_the_namespace_is_the_first_segment(name):
+    assert names.namespace(name) == name.split(".")[0]
+
+
+@given(valid_names)
+def test_the_segments_of_a_name_are_counted(name):
+    assert names.segment_count(name) == len(name.split("."))
+
+
+def test_the_empty_name_has_no_segment():
+    assert names.segment_count("") == 0

@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+
+from macula_actors.core.wire import decode, encode
+from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES
+from macula_actors.core.wire.messages import CLASSES, Call, FindValue, Ping, Store
+from macula_actors.errors import LocalProtocolError
+from tests.macula_actors.core.wire.strategies import any_message, of_class
+
+
+@pytest.mark.parametrize("cls", CLASSES.values())
+def test_messages_of_every_type_are_decoded_as_they_were_encoded(cls):
+    @given(of_class(cls))
+    def check(message):
+        assert repr(decode(encode(message))) == repr(message)
+
+    check()
+
+
+@given(any_message)
+def test_only_values_are_other_for_a_node_of_the_original(message):
+    assert type(decode(encode(message, bin_only=True))) is type(message)
+
+
+def test_a_ping_is_the_one_of_the_original():
+    assert encode(Ping(timestamp=5)) == bytes.fromhex("0103 0000 0000000d 81 c409") + b"timestamp\x05"
+
+
+def test_a_find_value_is_the_one_of_the_original_with_its_type_inside():
+    assert encode(FindValue(key=bytes(32))) == b"".join([
+        bytes.fromhex("0143 0000 0000003a 82"),
+        bytes.fromhex("c403 6b6579 c420") + bytes(32),
+        bytes.fromhex("c404 74797065 c40a 66696e645f76616c7565"),
+    ])
+
+
+def test_text_in_values_is_str_among_us_and_bin_for_the_original():
+    store = Store(key=b"k", value={"tags": ["a", b"b"]})
+
+    assert decode(encode(store)).value == {"tags": ["a", b"b"]}
+    assert decode(encode(store, bin_only=True)).value == {b"tags": [b"a", b"b"]}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (Call(procedure="a", args=b"", call_id=b"short"), "bad_field"),
+        (Call(procedure="a", args=None, call_id=bytes(16)), "missing_field"),
+        (Store(key=b"k", value={1: 2}), "bad_value"),
+        (Call(procedure="a", args=bytes(MAX_PAYLOAD_BYTES), call_id=bytes(16)), "frame_too_large"),
+    ],
+)
+def test_what_must_not_be_sent_is_our_error(message, code):
+    with pytest.raises(LocalProtocolError) as refused:
+        encode(message)
+
+    assert refused.value.code == code
