@@ -1,3 +1,3 @@
-"""The mesh: nodes that find, call and tell each other without a broker. Nothing of it is here yet."""
+"""The mesh: nodes that find, call and tell each other without a broker. So far its pure core, see `core`."""
 
 __all__: list[str] = []

@@ -72,7 +72,7 @@ def is_calm(servers, ops):
 def lines_on(loop, servers, ops):
     """Return the lines of a scenario that is run on ``loop``; None where timers get in each other's way."""
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        lines = runner.run(play(0, servers, ops))
+        lines = runner.run(play(0, servers, ops, hesitant=True))
     return tuple(lines) if loop.is_calm and loop.time() * 1000 < LONGEST else None
 
 
@@ -227,8 +227,8 @@ def erlang(value):
 class World:
     """What the servers of one scenario share."""
 
-    def __init__(self, ghost):
-        self.ghost = ghost
+    def __init__(self, ghost, hesitant):
+        self.ghost, self.hesitant = ghost, hesitant
         self.refs = {}
         self._events = []
 
@@ -287,7 +287,7 @@ class Subject(GenServer):
     def perform(self, callback, script, from_=None):
         number, actions, result = script
         self.log(callback, number)
-        if any(verb in WAITING for verb, *_ in actions):
+        if self.world.hesitant or any(verb in WAITING for verb, *_ in actions):
             return self.perform_waiting(actions, result, from_)
         for action in actions:
             self.act(action, from_)
@@ -295,11 +295,17 @@ class Subject(GenServer):
 
     async def perform_waiting(self, actions, result, from_):
         for action in actions:
+            await self.hesitate()
             if action[0] in WAITING:
                 await self.wait(action)
             else:
                 self.act(action, from_)
+        await self.hesitate()
         return self.finish(result, from_)
+
+    async def hesitate(self):
+        if self.world.hesitant:
+            await asyncio.sleep(0)
 
     def act(self, action, from_):
         match action:
@@ -321,8 +327,8 @@ class Subject(GenServer):
         match action:
             case ("sleep", duration):
                 await asyncio.sleep(duration / 1000)
-            case ("must", to, script, limit):
-                self.log("must", await self.world.ref(to).call(script, timeout=limit / 1000))
+            case ("must", *args):
+                self.log("must", await ask(self.world, ("call", *args)))
             case _:
                 self.log(action[0], await outcome(ask(self.world, action)))
 
@@ -415,15 +421,15 @@ ERRORS = {
 }
 
 
-async def play(number, servers, ops):
-    """Run one scenario and return its lines."""
+async def play(number, servers, ops, *, hesitant=False):
+    """Run one scenario and return its lines; where servers are ``hesitant``, others may run between any two actions."""
     lines = [f"scenario {number}"]
     clients = []
     async with System() as system:
         parent = await system.start(Runner, True)
         ghost = await system.start(Runner)
         await stop(ghost)
-        world = World(ghost)
+        world = World(ghost, hesitant)
         started = []
 
         async def show(said):
