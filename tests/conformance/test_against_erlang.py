@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from supervisors.testing import run
-from tests.conformance.differential import scenarios, signals
+from tests.conformance.differential import scenarios, servers, signals
 
 HERE = Path(__file__).parent / "differential"
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("erlc") is None, reason="Erlang/OTP is not installed (Debian: erlang-base)"),
-    pytest.mark.parametrize(("game", "module"), [(scenarios, "differential"), (signals, "signals")]),
+    pytest.mark.parametrize(
+        ("game", "module"), [(scenarios, "differential"), (servers, "servers"), (signals, "signals")]
+    ),
 ]
 
 

@@ -26,6 +26,7 @@ from supervisors import (
     NoReply,
     Normal,
     ProcessExit,
+    Ref,
     Reply,
     ServerDownError,
     Shutdown,
@@ -42,6 +43,7 @@ from supervisors import (
     suspend,
 )
 from supervisors.process import _current
+from supervisors.sys import terminate
 from supervisors.testing import VirtualClockLoop
 from tests.support import Runner, run_in
 
@@ -55,24 +57,24 @@ NEVER = 3_600_000  # ms; a time-out that no scenario waits for
 
 
 def scenario(seed):
-    """Return servers, as (id, traps exits, script of init, script of terminate), and operations."""
+    """Return operations; the first ones start servers."""
     rng = random.Random(seed)
     while True:
-        servers, ops = Author(rng).scenario()
-        if is_calm(servers, ops):
-            return servers, ops
+        ops = Author(rng).scenario()
+        if is_calm(ops):
+            return (ops,)
 
 
-def is_calm(servers, ops):
+def is_calm(ops):
     """Tell whether the lines are the same whichever of two processes goes first, and no two timers are due together."""
-    first = lines_on(ChancyLoop(0), servers, ops)
-    return first is not None and all(first == lines_on(ChancyLoop(n), servers, ops) for n in range(1, SCHEDULES))
+    first = lines_on(ChancyLoop(0), ops)
+    return first is not None and all(first == lines_on(ChancyLoop(n), ops) for n in range(1, SCHEDULES))
 
 
-def lines_on(loop, servers, ops):
+def lines_on(loop, ops):
     """Return the lines of a scenario that is run on ``loop``; None where timers get in each other's way."""
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        lines = runner.run(play(0, servers, ops, hesitant=True))
+        lines = runner.run(play(0, ops, hesitant=True))
     return tuple(lines) if loop.is_calm and loop.time() * 1000 < LONGEST else None
 
 
@@ -112,28 +114,30 @@ class Author:
         self.ids = ["s1", "s2", "s3"][: rng.randint(1, 3)]
 
     def scenario(self):
-        servers = [
-            (me, self.rng.random() < 0.5, self.script("init", me, 2), self.script("terminate", me, 1))
-            for me in self.ids
-        ]
-        return servers, [self.op() for _ in range(self.rng.randint(2, 8))]
+        return [*map(self.start, self.ids), *(self.op() for _ in range(self.rng.randint(3, 12)))]
+
+    def start(self, me):
+        scripts = self.script("init", me, 2), self.script("terminate", me, 1)
+        return "start", me, self.rng.random() < 0.5, *scripts, self.duration()
 
     def op(self):
         pick, to = self.rng.choice, self.anyone()
-        verb = pick(["call"] * 6 + ["ask"] * 3 + ["burst"] * 4 + ["wait"] * 4 + ["suspend", "resume"] * 2 + SOME_OPS)
+        verb = pick(OPS)
         match verb:
             case "call" | "ask":
                 return verb, to, self.script("call", to, 3, outermost=True), self.duration()
             case "burst":
                 return verb, [self.message(self.anyone() if pick([0, 1]) else to) for _ in range(pick([1, 2, 3]))]
+            case "start":
+                return self.start(pick(self.ids))
             case "wait":
                 return verb, self.duration()
-            case "stop":
-                return verb, to, pick(list(REASONS)), self.duration()
+            case "stop" | "terminate":
+                return verb, to, self.reason(), self.duration()
             case "replace":
                 return verb, to, pick(["a", "b", "bad"]), self.duration()
             case "signal" | "order":
-                return verb, to, pick(list(REASONS))
+                return verb, to, self.reason()
         return verb, to, self.duration()
 
     def message(self, to):
@@ -148,7 +152,7 @@ class Author:
 
     def action(self, callback, me, depth):
         pick, to = self.rng.choice, self.anyone()
-        verb = pick(SOME_ACTIONS + ["call", "call", "must", "cast", "cast", "info"] * (depth > 0))
+        verb = pick(ACTIONS + SENDING * (depth > 0))
         match verb:
             case "call" | "must":
                 return verb, to, self.script("call", to, depth), self.duration()
@@ -158,10 +162,12 @@ class Author:
                 return verb, self.duration()
             case "answer" | "set":
                 return verb, self.value()
-            case "stop":
-                return verb, to, pick(list(REASONS)), self.duration()
+            case "trap":
+                return verb, pick([True, False])
+            case "stop" | "terminate":
+                return verb, to, self.reason(), self.duration()
             case "signal":
-                return verb, pick([name for name in [*self.ids, "ghost"] if name != me]), pick(list(REASONS))
+                return verb, pick([name for name in [*self.ids, "ghost"] if name != me]), self.reason()
         return verb, to, self.duration()
 
     def result(self, callback, me, depth):
@@ -197,21 +203,23 @@ class Author:
         return self.rng.randint(1, 15) * GAP
 
 
-SOME_OPS = ["stop", "get_state", "replace", "signal", "order"]
-SOME_ACTIONS = ["sleep", "answer", "answer", "set", "stop", "suspend", "resume", "get_state", "signal"]
+OPS = [*["call"] * 8, *["ask"] * 5, *["burst"] * 6, *["wait"] * 5, *["start"] * 5, *["suspend", "resume"] * 2]
+OPS += ["get_state", "replace", "signal", "order", "stop", "terminate"]
+ACTIONS = [*["sleep", "answer", "set", "get_state"] * 3, "trap", "suspend", "resume", "signal", "stop", "terminate"]
+SENDING = [*["call"] * 8, "must", *["cast", "info"] * 4]
 ENDS = ["stop", "error", "exit", "bad", "suicide"]
 RESULTS = {
-    "init": ["ok"] * 15 + ["ignore", "stop_reply", *ENDS],
-    "call": ["reply"] * 12 + ["noreply"] * 6 + ["stop_reply"] * 2 + ENDS,
-    "cast": ["noreply"] * 15 + ["reply", "stop_reply", *ENDS],
-    "continue": ["noreply"] * 15 + ["reply", "stop_reply", *ENDS],
-    "terminate": ["ok"] * 6 + ["error", "exit"],
+    "init": [*["ok"] * 24, "ignore", "stop_reply", *ENDS],
+    "call": [*["reply"] * 20, *["noreply"] * 12, *["stop_reply"] * 2, *ENDS],
+    "cast": [*["noreply"] * 32, "reply", "stop_reply", *ENDS],
+    "continue": [*["noreply"] * 32, "reply", "stop_reply", *ENDS],
+    "terminate": [*["ok"] * 6, "error", "exit"],
 }
 
 
-def term(number, servers, ops):
+def term(number, ops):
     """Return the scenario as an Erlang term."""
-    return f"{erlang(('scenario', number, servers, ops))}."
+    return f"{erlang(('scenario', number, ops))}."
 
 
 def erlang(value):
@@ -320,6 +328,8 @@ class Subject(GenServer):
                 reply(from_, value)
             case ("set", value):
                 self.state = value
+            case ("trap", flag):
+                self.trap_exit = flag
             case ("signal", to, reason):
                 exit_signal(self.world.ref(to), REASONS[reason])
 
@@ -371,7 +381,7 @@ class Subject(GenServer):
         return {}
 
 
-WAITING = {"sleep", "call", "must", "stop", "suspend", "resume", "get_state"}
+WAITING = {"sleep", "call", "must", "stop", "terminate", "suspend", "resume", "get_state"}
 
 
 async def ask(world, request):
@@ -383,6 +393,8 @@ async def ask(world, request):
             return await ref.call(*args, timeout=timeout)
         case "stop":
             return await stop(ref, REASONS[args[0]], timeout)
+        case "terminate":
+            return await terminate(ref, REASONS[args[0]], timeout)
         case "suspend":
             return await suspend(ref, timeout)
         case "resume":
@@ -418,10 +430,11 @@ ERRORS = {
     CallTimeoutError: "timeout",
     CallingSelfError: "calling_self",
     Oops: "oops",
+    TimeoutError: "timeout",  # of init
 }
 
 
-async def play(number, servers, ops, *, hesitant=False):
+async def play(number, ops, *, hesitant=False):
     """Run one scenario and return its lines; where servers are ``hesitant``, others may run between any two actions."""
     lines = [f"scenario {number}"]
     clients = []
@@ -430,21 +443,34 @@ async def play(number, servers, ops, *, hesitant=False):
         ghost = await system.start(Runner)
         await stop(ghost)
         world = World(ghost, hesitant)
-        started = []
+        started = {}
 
         async def show(said):
             await asyncio.sleep(1e-4)  # the clock moves when nothing else does
             lines.append(erlang(said))
-            lines.extend(f"  {name} {erlang(world.take(name))}" for name in world.refs)
+            lines.extend(f"  {name} {erlang(world.take(name))}" for name in sorted(world.refs))
             lines.append(f"  clients {erlang(sorted(world.take('client')))}")
-            lines.extend(f"  {name} {state(world.refs[name])}" for name in started)
+            lines.extend(f"  {name} {state(ref)}" for name, ref in sorted(started.items()))
 
         async def client(op):
             world.log("client", op[2][0], await outcome(ask(world, ("call", *op[1:]))))
 
+        async def start(name, *args):
+            if world.ref(name).is_alive():
+                return "already_started"
+            *args, limit = args
+            starting = Subject.start_link(name, *args, world, timeout=limit / 1000)
+            said = await run_in(parent, outcome, starting)
+            if isinstance(said, Ref):
+                started[name] = said
+                return "started"
+            return said
+
         async def perform(op):
             verb, *args = op
             match verb:
+                case "start":
+                    return await start(*args)
                 case "wait":
                     await asyncio.sleep(args[0] / 1000)
                 case "ask":
@@ -460,12 +486,6 @@ async def play(number, servers, ops, *, hesitant=False):
                     return await outcome(ask(world, op))
             return "ok"
 
-        for name, trap, script, last in servers:
-            said = await run_in(parent, outcome, Subject.start_link(name, trap, script, last, world))
-            if said is world.refs[name]:
-                started.append(name)
-                said = "started"
-            await show((name, said))
         for op in ops:
             await show((op[0], await perform(op)))
         for task in clients:
