@@ -3,7 +3,17 @@ import gc
 
 import pytest
 
-from supervisors import CallTimeoutError, GenServer, NoReply, Refuse, Reply
+from supervisors import (
+    CallTimeoutError,
+    GenServer,
+    Kill,
+    NoProcess,
+    NoReply,
+    Refuse,
+    Reply,
+    ServerDownError,
+    exit_signal,
+)
 
 
 class Plain(GenServer):
@@ -46,6 +56,18 @@ async def test_an_async_server_that_does_not_answer_has_all_of_the_timeout(syste
         await server.call(60.0, timeout=5.0)
 
     assert system.now() == pytest.approx(5.0, abs=0.001)
+
+
+async def test_a_server_killed_by_the_caller_while_it_waits_is_none_for_the_call_that_follows(system):
+    server = await system.start(Slow)
+    with pytest.raises(CallTimeoutError):
+        await server.call(60.0, timeout=5.0)
+
+    exit_signal(server, Kill())
+    with pytest.raises(ServerDownError) as failed:
+        await server.call(1.0)
+
+    assert failed.value.reason == NoProcess()
 
 
 async def test_an_answer_in_time_leaves_no_timer(system):

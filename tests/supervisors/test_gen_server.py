@@ -103,7 +103,7 @@ async def test_nonsense_from_handle_call_ends_the_server(system, nonsense):
     assert (error.callback, error.value) == ("handle_call", nonsense)
 
 
-@pytest.mark.parametrize("nonsense", [*NONSENSE, Reply(1), Refuse(ValueError())], ids=repr)
+@pytest.mark.parametrize("nonsense", [*NONSENSE, Reply(1), Refuse(ValueError()), Stop(Normal(), 1)], ids=repr)
 @pytest.mark.parametrize(("verb", "callback"), [("cast", "handle_cast"), ("send", "handle_info")])
 async def test_nonsense_from_handle_cast_or_info_ends_the_server(system, nonsense, verb, callback):
     ref = await system.start(Server)
@@ -115,7 +115,7 @@ async def test_nonsense_from_handle_cast_or_info_ends_the_server(system, nonsens
     assert (error.callback, error.value) == (callback, nonsense)
 
 
-@pytest.mark.parametrize("nonsense", [*NONSENSE[:7], items, items(), Reply(1)], ids=repr)
+@pytest.mark.parametrize("nonsense", [*NONSENSE[:7], items, items(), Reply(1), Stop(Normal(), 1)], ids=repr)
 async def test_nonsense_from_init_fails_the_start(system, nonsense):
     with pytest.raises(StartError) as failed:
         await system.start(Server, lambda _: nonsense)

@@ -176,7 +176,6 @@ perform(Callback, {N, Actions, Result}, From, S) ->
     finish(Result, From, lists:foldl(fun(Action, S1) -> act(Action, From, S1) end, S, Actions)).
 
 act({set, V}, _, _) -> V;
-act({trap, Flag}, _, S) -> process_flag(trap_exit, Flag), S;
 act({cast, To, Script}, _, S) -> gen_server:cast(pid(To), Script), S;
 act({info, To, Script}, _, S) -> pid(To) ! Script, S;
 act({answer, V}, _, S) ->

@@ -162,8 +162,6 @@ class Author:
                 return verb, self.duration()
             case "answer" | "set":
                 return verb, self.value()
-            case "trap":
-                return verb, pick([True, False])
             case "stop" | "terminate":
                 return verb, to, self.reason(), self.duration()
             case "signal":
@@ -205,7 +203,7 @@ class Author:
 
 OPS = [*["call"] * 8, *["ask"] * 5, *["burst"] * 6, *["wait"] * 5, *["start"] * 5, *["suspend", "resume"] * 2]
 OPS += ["get_state", "replace", "signal", "order", "stop", "terminate"]
-ACTIONS = [*["sleep", "answer", "set", "get_state"] * 3, "trap", "suspend", "resume", "signal", "stop", "terminate"]
+ACTIONS = [*["sleep", "answer", "set", "get_state"] * 3, "suspend", "resume", "signal", "stop", "terminate"]
 SENDING = [*["call"] * 8, "must", *["cast", "info"] * 4]
 ENDS = ["stop", "error", "exit", "bad", "suicide"]
 RESULTS = {
@@ -328,8 +326,6 @@ class Subject(GenServer):
                 reply(from_, value)
             case ("set", value):
                 self.state = value
-            case ("trap", flag):
-                self.trap_exit = flag
             case ("signal", to, reason):
                 exit_signal(self.world.ref(to), REASONS[reason])
 
