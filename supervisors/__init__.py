@@ -63,6 +63,7 @@ from supervisors.gen import (
     cast,
     demonitor,
     exit_signal,
+    forward,
     link,
     monitor,
     multi_call,
@@ -100,6 +101,7 @@ from supervisors.messages import (
 )
 from supervisors.names import Server, Via, register, registered, unregister, whereis
 from supervisors.partition_supervisor import Partition, PartitionSupervisor, partition_of
+from supervisors.port import close_port, open_port
 from supervisors.process import current
 from supervisors.ref import Ref
 from supervisors.registry import Keys, Registry, RegistryName
@@ -232,11 +234,13 @@ __all__ = [
     "check_childspecs",
     "check_response",
     "child_spec",
+    "close_port",
     "count_children",
     "current",
     "delete_child",
     "demonitor",
     "exit_signal",
+    "forward",
     "get_callback_module",
     "get_childspec",
     "get_state",
@@ -245,6 +249,7 @@ __all__ = [
     "link",
     "monitor",
     "multi_call",
+    "open_port",
     "partition_of",
     "print_tree",
     "receive_response",

@@ -9,9 +9,10 @@ Erlang: gen_server's send_request/2, receive_response/2, wait_response/2, check_
 """
 
 import asyncio
-import concurrent.futures
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
@@ -44,19 +45,32 @@ class RequestId:
         arrival: numbers the answers in the order they came; 0 while there is none.
     """
 
-    __slots__ = ("_answer", "_answered", "_asker", "_from", "_response", "arrival", "request", "server")
+    __slots__ = (
+        "_answered",
+        "_asker",
+        "_error",
+        "_from",
+        "_loop",
+        "_response",
+        "_thread",
+        "_value",
+        "arrival",
+        "request",
+        "server",
+    )
 
     def __init__(self, server: Server, request: object) -> None:
         self.server = server
         self.request = request
         self.arrival = 0
         self._asker = Process.caller()
+        self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._response = Response(self)
         self._from: From | None = None
-        self._answer: concurrent.futures.Future[Any] = concurrent.futures.Future()  # a server may run elsewhere
-        self._answer.add_done_callback(self._arrive)
-        self._answered = asyncio.wrap_future(self._answer)
-        self._answered.add_done_callback(asyncio.Future.exception)  # an answer nobody looks at is no leak
+        self._value: Any = NO_REPLY
+        self._error: BaseException | None = None
+        self._answered: asyncio.Future[None] | None = None  # made for who waits
 
     @override
     def __repr__(self) -> str:
@@ -72,12 +86,43 @@ class RequestId:
             Exception: what ``handle_call`` refused the request with.
             TimeoutError: no answer has come.
         """
-        return self._answer.result(0)
+        if not self.arrival:
+            raise TimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    # What `From` does with a future, in the server's thread
+
+    def done(self) -> bool:
+        """Tell whether the answer has come."""
+        return self.arrival > 0
+
+    def set_result(self, value: object) -> None:
+        """Take the answer."""
+        self._settle(value, None)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Take the error that is the answer."""
+        self._settle(NO_REPLY, error)
+
+    def _settle(self, value: object, error: BaseException | None) -> None:
+        if get_ident() != self._thread:
+            with suppress(RuntimeError):  # the asker's loop is closed
+                self._loop.call_soon_threadsafe(self._settle, value, error)
+        elif not self.arrival:
+            self._value, self._error = value, error
+            self.arrival = next(_arrivals)
+            self._from = None
+            if self._answered is not None and not self._answered.done():
+                self._answered.set_result(None)
+            if self._asker is not None:
+                self._asker.deliver(self._response)
 
     def _send(self, process: Process) -> None:
         """Deliver the request to ``process``; in its thread."""
         asker = self._asker
-        self._from = from_ = From(self.request, process.ref, self._answer, None if asker is None else asker.ref)  # type: ignore[arg-type]
+        self._from = from_ = From(self.request, process.ref, self, None if asker is None else asker.ref)
         bound = process.max_mailbox
         if not process.ref.is_alive():
             from_.server_down(NoProcess())
@@ -86,11 +131,13 @@ class RequestId:
         else:
             process.deliver_call(from_, from_)
 
-    def _arrive(self, _: object) -> None:
-        self.arrival = next(_arrivals)
-        self._from = None
-        if self._asker is not None:
-            self._asker.deliver(self._response)
+    def _waiter(self) -> asyncio.Future[None]:
+        """Return what is done when the answer has come."""
+        if self._answered is None:
+            self._answered = self._loop.create_future()
+            if self.arrival:
+                self._answered.set_result(None)
+        return self._answered
 
     def _take(self) -> None:
         """Take the answer out of the mailbox that it came into."""
@@ -117,7 +164,7 @@ def send_request(server: Server, request: object) -> RequestId:
     ref = resolve(server)
     process = None if ref is None else ref._process
     if process is None:
-        reqid._answer.set_exception(ServerDownError(NoProcess(), server, request))
+        reqid.set_exception(ServerDownError(NoProcess(), server, request))
     else:
         process.system.run_in_loop(reqid._send, process)
     return reqid
@@ -132,7 +179,7 @@ async def wait_response(reqid: RequestId, timeout: float | None = None) -> Any:
         OverloadedError: its mailbox was full.
         Exception: what ``handle_call`` refused the request with.
     """
-    await asyncio.wait([reqid._answered], timeout=timeout)
+    await asyncio.wait([reqid._waiter()], timeout=timeout)
     if not reqid.arrival:
         raise CallTimeoutError(reqid.server, reqid.request, timeout or 0.0)
     reqid._take()
@@ -193,7 +240,7 @@ class RequestIds(Generic[Label]):
         """
         if not self._labels:
             return None
-        waiting = [reqid._answered for reqid in self._labels]
+        waiting = [reqid._waiter() for reqid in self._labels]
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         answered = [reqid for reqid in self._labels if reqid.arrival]
         if not answered:

@@ -23,6 +23,7 @@ __all__ = [
     "cast",
     "demonitor",
     "exit_signal",
+    "forward",
     "link",
     "monitor",
     "multi_call",
@@ -70,6 +71,14 @@ def send(dest: Server, info: object) -> None:
 def reply(from_: From, value: object) -> None:
     """Answer a call whose ``handle_call`` returned `NoReply`. From any process or thread; a second answer is lost."""
     from_.reply(value)
+
+
+def forward(from_: From, server: Ref, request: object) -> None:
+    """Pass a call on: ``server`` gets it as ``handle_call(request, from_)`` and answers, or fails it by ending.
+
+    For ``handle_call``, which then returns `NoReply`. Both servers belong to the same System.
+    """
+    from_.pass_on(server, request)
 
 
 async def stop(server: Server, reason: ExitReason = Normal(), timeout: float | None = None) -> None:  # noqa: B008

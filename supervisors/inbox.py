@@ -21,7 +21,7 @@ class AskFrom(From):
 
     def __init__(self, envelope: Any, server: "Process") -> None:
         future: ActorFuture[Any] = envelope.reply_to
-        super().__init__(envelope.message, server.ref, future.promise, None)  # type: ignore[arg-type]
+        super().__init__(envelope.message, server.ref, future.promise, None)
         self.envelope = envelope
 
     @override

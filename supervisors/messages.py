@@ -3,15 +3,14 @@
 Erlang: the message and return tuples of gen_server.
 """
 
-from asyncio import Future
 from dataclasses import dataclass
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from typing_extensions import override
 
 from supervisors.errors import ServerDownError
-from supervisors.exit_reason import ExitReason, to_exit_reason
+from supervisors.exit_reason import ExitReason, NoProcess, to_exit_reason
 
 if TYPE_CHECKING:
     from supervisors.ref import Ref
@@ -44,6 +43,19 @@ class _NoReplyType:
 NO_REPLY: Final = _NoReplyType()
 
 
+class Answer(Protocol):
+    """Where an answer goes: an asyncio future, or a `RequestId`."""
+
+    def done(self) -> bool:
+        """Tell whether it has come."""
+
+    def set_result(self, value: Any) -> None:
+        """Take it."""
+
+    def set_exception(self, error: BaseException) -> None:
+        """Take the error that it is."""
+
+
 class From:
     """A caller that waits for the answer to ``request``; give it to `reply`, once. Erlang: ``From``.
 
@@ -53,11 +65,11 @@ class From:
 
     __slots__ = ("_future", "_server", "ref", "request")
 
-    def __init__(self, request: object, server: "Ref", future: "Future[Any]", ref: "Ref | None") -> None:
+    def __init__(self, request: object, server: "Ref", future: "Answer", ref: "Ref | None") -> None:
         self.request = request
         self.ref = ref
         self._server: Ref | None = server
-        self._future: Future[Any] | None = future  # both None once nobody waits: who keeps this keeps nothing else
+        self._future: Answer | None = future  # both None once nobody waits: who keeps this keeps nothing else
 
     @override
     def __repr__(self) -> str:
@@ -79,6 +91,19 @@ class From:
 
     def _down_error(self, reason: ExitReason) -> Exception:
         return ServerDownError(reason, self._server, self.request)
+
+    def pass_on(self, server: "Ref", request: object) -> None:
+        """Have ``server`` answer ``request`` in the stead of the one that was asked; see `forward`."""
+        asked = None if self._server is None else self._server._process
+        if asked is None or self._future is None:
+            return
+        asked.settle(self)
+        self._server, self.request = server, request
+        process = server._process
+        if process is None:
+            self.server_down(NoProcess())
+        else:
+            process.deliver_call(self, self)
 
     def close(self) -> None:
         """Forget the call: the caller has its answer, or gave up."""

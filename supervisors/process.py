@@ -21,11 +21,12 @@ from supervisors.inbox import AskFrom, Inbox
 from supervisors.life import LifeRunner
 from supervisors.messages import Down, Exit, From, MonitorRef
 from supervisors.ref import Ref
-from supervisors.reports import report_dropped
+from supervisors.reports import report_dropped, report_port
 
 if TYPE_CHECKING:
     from supervisors.children import ChildState
     from supervisors.gen_server import GenServer
+    from supervisors.port import Closeable
     from supervisors.system import System
 
 __all__ = ["ParentExit", "Process", "current", "current_process", "reason_of", "start_error"]
@@ -75,6 +76,7 @@ class Process(LifeRunner):
         "_links",
         "_monitoring",
         "_monitors",
+        "_ports",
         "_queue",
         "_registered",
         "_starter",
@@ -103,6 +105,7 @@ class Process(LifeRunner):
         self._ends: list[asyncio.Future[ExitReason]] | None = None
         self._calls: set[From] | None = None
         self._timers: dict[asyncio.TimerHandle, None] | None = None
+        self._ports: list[Closeable] | None = None
         self._starter: asyncio.Future[Ref | None] | None = None
         self._debug: tuple[Debug, ...] | None = None
         self._dropped = 0
@@ -310,6 +313,22 @@ class Process(LifeRunner):
         if self._timers is not None:
             self._timers.pop(handle, None)
 
+    def open_port(self, resource: "Closeable") -> None:
+        """Have ``resource`` closed when the process ends."""
+        self._ports = [*(self._ports or ()), resource]
+
+    def forget_port(self, resource: "Closeable") -> None:
+        """Have ``resource`` left open when the process ends."""
+        self._ports = [port for port in self._ports or () if port is not resource] or None
+
+    def _close_ports(self) -> None:
+        ports, self._ports = self._ports, None
+        for port in reversed(ports or ()):
+            try:
+                port.close()
+            except Exception as error:
+                report_port(self.ref, port, error)
+
     # Links, monitors, exit signals
 
     def link(self, other: "Process") -> None:
@@ -432,6 +451,7 @@ class Process(LifeRunner):
             ActorRegistry.unregister(ref)
         for timer in self._timers or ():
             timer.cancel()
+        self._close_ports()
         for mref, target in (self._monitoring or {}).items():
             target.system.run_in_loop(target._unwatched, mref)
         links, monitors, ends, calls = self._links, self._monitors, self._ends, self._calls

@@ -21,6 +21,7 @@ __all__ = [
     "report_crash",
     "report_dropped",
     "report_immortal",
+    "report_port",
     "report_progress",
     "report_supervisor",
     "report_unexpected",
@@ -42,6 +43,12 @@ def report_supervisor(supervisor: "Ref", context: Context, reason: ExitReason, o
         report="supervisor", supervisor=str(supervisor), context=context, reason=reason, offender=offender
     )
     bound.error("{}: {} of child {!r}: {!r}", supervisor, context, offender, reason)
+
+
+def report_port(process: "Ref", port: object, error: Exception) -> None:
+    """Report that ``port``, which ``process`` owned, could not be closed."""
+    bound = logger.bind(report="port", process=str(process), port=_brief(port))
+    bound.opt(exception=error).error("{} left {} behind: closing it failed", process, _brief(port))
 
 
 def report_progress(supervisor: "Ref", started: "Ref", child: object) -> None:

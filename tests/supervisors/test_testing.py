@@ -194,7 +194,7 @@ async def test_echo(system):
 
 
 def plugin_run(pytester, *, mark="@pytest.mark.virtual_clock", seconds=3600, expected="'hi'", after="", ini=""):
-    pytester.makeini(f"[pytest]\nfilterwarnings = error\n{ini}\n")
+    pytester.makeini(f"[pytest]\nfilterwarnings =\n  error\n  ignore:Module already imported\n{ini}\n")
     pytester.makepyfile(PLUGIN_TEST.format(mark=mark, seconds=seconds, expected=expected, after=after))
     return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:anyio")
 
