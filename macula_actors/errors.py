@@ -1,6 +1,30 @@
 """What can go wrong in the mesh, by whose fault it is. Every error derives from `MaculaError`."""
 
-__all__ = ["LocalProtocolError", "MaculaError", "ProtocolError", "RemoteProtocolError"]
+from pathlib import Path
+from typing import Final, Literal
+
+from typing_extensions import override
+
+__all__ = [
+    "BadProofError",
+    "CallTimeoutError",
+    "ConnectionLostError",
+    "IdentityMismatchError",
+    "KeyStoreError",
+    "LocalProtocolError",
+    "MaculaError",
+    "NoRouteError",
+    "OverloadedError",
+    "ProtocolError",
+    "RealmMismatchError",
+    "RefusedError",
+    "RemoteProtocolError",
+    "SelfDialError",
+    "WrongRealmSecretError",
+]
+
+_SHOWN: Final = 200  # characters of a text that came from outside
+_ENDED_BY: Final = {"local": "this node", "network": "the network", "peer": "the peer"}
 
 
 class MaculaError(Exception):
@@ -26,3 +50,125 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol. Answer it with ``code`` or close its stream; this node stays up."""
+
+
+class ConnectionLostError(MaculaError):
+    """The connection to a node has ended, or could not be made. Nobody's fault by itself: dial again, or another node.
+
+    ``by`` is who ended it: the ``"peer"``, this node (``"local"``), or the ``"network"``, which carried nothing any
+    more. ``code`` is a `CloseCode` of `macula_actors.core.peer.close_codes`, or one we do not know; ``reason`` is for
+    people, from the peer if it was the peer.
+    """
+
+    def __init__(self, by: Literal["local", "network", "peer"], code: int, reason: str = "") -> None:
+        super().__init__(f"connection ended by {_ENDED_BY[by]}, code {code}, {reason[:_SHOWN]!r}")
+        self.by: Final = by
+        self.code = code
+        self.reason = reason
+
+
+class IdentityMismatchError(MaculaError):
+    """Another node answered than the one dialled. Its address has changed hands, or somebody is in between.
+
+    ``expected`` and ``actual`` are node ids; both None at the node that answered and was told so. Don't talk to it;
+    look the node up again.
+    """
+
+    def __init__(self, expected: bytes | None = None, actual: bytes | None = None) -> None:
+        super().__init__(f"node {_hex(expected)} was dialled, node {_hex(actual)} answered")
+        self.expected = expected
+        self.actual = actual
+
+
+class SelfDialError(MaculaError):
+    """A node dialled itself, or a node that has a copy of its key. Drop the address, or give that node its own key."""
+
+    def __init__(self) -> None:
+        super().__init__("the node at the other end has the key of this one")
+
+
+class RealmMismatchError(MaculaError):
+    """The two nodes are of different realms. A matter of their configuration: dialling again does not help.
+
+    ``ours`` and ``theirs`` are the realms' names; ``theirs`` is None at the node that was refused.
+    """
+
+    def __init__(self, ours: str | None = None, theirs: str | None = None) -> None:
+        super().__init__(f"the realms differ: {ours!r} here, {theirs!r} at the peer")
+        self.ours = ours
+        self.theirs = theirs
+
+
+class WrongRealmSecretError(RealmMismatchError):
+    """The realms have one name, but one node has another secret than the other, or none. As its base class."""
+
+    @override
+    def __str__(self) -> str:
+        return f"the secrets of realm {self.ours!r} differ, or one of the two nodes has none"
+
+
+class BadProofError(MaculaError):
+    """The dialler did not prove its node id, which `detail` explains. Dialling again does not help.
+
+    At the acceptor it is the dialler's fault. At the dialler: the ``security`` of the two nodes differs, or somebody is
+    in between.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"node id not proven: {detail[:_SHOWN]}")
+        self.detail = detail
+
+
+class OverloadedError(MaculaError):
+    """There was no room: ``limit`` is the most that there may be of ``what``. Try again later, or another node.
+
+    ``limit`` is None when it was the peer that had no room.
+    """
+
+    def __init__(self, what: str, limit: int | None = None) -> None:
+        most = "the peer has no room" if limit is None else f"no room for more than {limit}"
+        super().__init__(f"{most}: {what[:_SHOWN]}")
+        self.what = what
+        self.limit = limit
+
+
+class RefusedError(MaculaError):
+    """The peer refused one message, for the reason ``code``, which ``detail`` explains. The connection goes on."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"the peer refused the message: {code}: {detail}"[:_SHOWN])
+        self.code = code
+        self.detail = detail
+
+
+class CallTimeoutError(MaculaError, TimeoutError):
+    """No answer from ``peer`` within ``timeout`` seconds. It may have done the work, or do it yet."""
+
+    def __init__(self, peer: str, timeout: float) -> None:
+        super().__init__(f"no answer from {peer} within {timeout:g} s")
+        self.peer = peer
+        self.timeout = timeout
+
+
+class NoRouteError(MaculaError):
+    """No way to ``peer`` was found. ``tried`` are the paths, in order, and how each failed; none if none is known."""
+
+    def __init__(self, peer: str, tried: tuple[tuple[str, Exception], ...] = ()) -> None:
+        ways = "; ".join(f"{path}: {error}" for path, error in tried) or "where it is is not known"
+        super().__init__(f"no route to {peer}: {ways}")
+        self.peer = peer
+        self.tried = tried
+
+
+class KeyStoreError(MaculaError):
+    """The node's key could not be read or kept at ``path``. For who runs the node: ``advice`` says what to do."""
+
+    def __init__(self, path: Path, problem: str, advice: str) -> None:
+        super().__init__(f"{path} {problem}; {advice}")
+        self.path = path
+        self.problem = problem
+        self.advice = advice
+
+
+def _hex(node_id: bytes | None) -> str:
+    return "(unknown)" if node_id is None else node_id.hex()

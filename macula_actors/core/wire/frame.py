@@ -6,7 +6,16 @@ from typing import Final
 
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["HEADER_BYTES", "MAX_PAYLOAD_BYTES", "VERSION", "Frame", "FrameReader", "encode_frame", "first_frame"]
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_PAYLOAD_BYTES",
+    "VERSION",
+    "Frame",
+    "FrameReader",
+    "encode_frame",
+    "first_frame",
+    "whole_frame",
+]
 
 VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 1_048_576  # the original has no limit (D-54)
@@ -53,6 +62,16 @@ def first_frame(data: bytes, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> Fram
     return Frame(type_id, payload)
 
 
+def whole_frame(data: bytes, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> Frame | None:
+    """Return the frame that ``data`` is, whole and nothing else; None if it is not, for `FrameReader` to see why."""
+    if len(data) < HEADER_BYTES:
+        return None
+    version, type_id, _flags, _reserved, length = _HEADER.unpack_from(data)
+    if version != VERSION or length != len(data) - HEADER_BYTES or length > max_payload_bytes:
+        return None
+    return Frame(type_id, data[HEADER_BYTES:])
+
+
 class FrameReader:
     """Finds the frames in a stream of bytes, however it is cut. Call `receive`, then `next_frame` until it is None.
 
@@ -68,6 +87,11 @@ class FrameReader:
     def unread(self) -> bytes:
         """What came and is of no whole frame yet. Not empty when the stream ends: it was cut off."""
         return bytes(self._buffer)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much that is."""
+        return len(self._buffer)
 
     def receive(self, data: bytes) -> None:
         """Take the next bytes of the stream.

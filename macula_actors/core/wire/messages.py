@@ -331,10 +331,14 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """Ours: the `Connect` was accepted, by the node ``node_id`` that can do ``capabilities``."""
+    """Ours: the `Connect` was accepted, by the node ``node_id`` that can do ``capabilities``.
+
+    ``realm_mac`` proves that it is a member of a realm with a secret.
+    """
 
     node_id: _NodeId
     capabilities: _Capabilities
+    realm_mac: Annotated[bytes | None, Octets(32, 32)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

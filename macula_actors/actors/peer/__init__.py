@@ -1,0 +1,1 @@
+"""The socket, the connections on it, and who finds the right one."""

@@ -1,0 +1,279 @@
+"""Gets a message to a node over the right connection, making one if there is none.
+
+Erlang: macula_peer_connector (a connection, a pause and no answer for each message: D-21), macula_gateway_mesh's pool.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from typing_extensions import override
+
+from macula_actors.actors.peer.connection import DialTo, PeerConnection
+from macula_actors.config import MeshConfig
+from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.contact import Contact, Key
+from macula_actors.core.peer.pool import ConnectionPool
+from macula_actors.core.peer.pool_decisions import (
+    Close,
+    CloseReason,
+    Decision,
+    Fail,
+    Live,
+    Refusal,
+    Serve,
+    StartDial,
+    Use,
+    Wait,
+)
+from macula_actors.core.peer.pool_decisions import Refuse as PoolRefuse
+from macula_actors.errors import (
+    BadProofError,
+    CallTimeoutError,
+    ConnectionLostError,
+    IdentityMismatchError,
+    MaculaError,
+    NoRouteError,
+    OverloadedError,
+    RealmMismatchError,
+    SelfDialError,
+)
+from macula_actors.messages.names import PEERS_SUP
+from macula_actors.messages.peer import (
+    Announce,
+    Busy,
+    CloseConnection,
+    CloseWhenDone,
+    ConnectorStats,
+    Established,
+    Exchange,
+    GetStats,
+    Request,
+)
+from supervisors import (
+    Continue,
+    Down,
+    ExitReason,
+    From,
+    GenServer,
+    NoReply,
+    Ref,
+    Refuse,
+    Reply,
+    RequestId,
+    Response,
+    Restart,
+    Shutdown,
+    SupervisorsError,
+    System,
+    TimerRef,
+    UnexpectedRequestError,
+    cancel_timer,
+    forward,
+    monitor,
+    send_after,
+    send_request,
+    which_children,
+)
+from supervisors.requests import StartChild
+
+__all__ = ["PeerConnector"]
+
+# Dialling again soon does not help against these.
+LASTING: Final = (BadProofError, IdentityMismatchError, RealmMismatchError, SelfDialError)
+
+CLOSE_CODES: Final = {
+    CloseReason.DUPLICATE: CloseCode.REPLACED,
+    CloseReason.EVICTED: CloseCode.EVICTED,
+    CloseReason.IDLE: CloseCode.IDLE,
+    CloseReason.OVERLOADED: CloseCode.OVERLOADED,
+    CloseReason.OWN_NODE: CloseCode.SELF_DIAL,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    from_: From
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Time for what the pool has waited for."""
+
+
+_Decision: TypeAlias = Decision[Ref, _Waiter]
+
+
+class PeerConnector(GenServer):
+    """Keeps the pool of connections. It never waits: a dial is a process of its own, and answers come later.
+
+    A crash of it closes nothing: the next one asks the connections that there are to announce themselves.
+    """
+
+    @override
+    def init(self, config: MeshConfig) -> Continue:
+        self.config = config
+        self._system = System.current()
+        self.pool: ConnectionPool[Ref, _Waiter] = ConnectionPool(
+            config.peer.handshake.identity.node_id, limits=config.pool, backoff=config.backoff
+        )
+        self._starting: dict[RequestId, StartDial] = {}
+        self._dials: dict[Ref, Key] = {}
+        self._known: dict[Ref, str] = {}
+        self._due: TimerRef | None = None
+        self._due_at = math.inf
+        return Continue(None)
+
+    @override
+    async def handle_continue(self, term: object) -> NoReply:
+        for child in await which_children(PEERS_SUP):
+            if isinstance(child.ref, Ref):
+                child.ref.cast(Announce())
+        return NoReply()
+
+    @override
+    def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        match request:
+            case Request(contact, exchange):
+                return self._carry(contact, exchange, request, from_)
+            case CloseConnection(contact):
+                return Reply(self._close_connection(contact))
+            case GetStats():
+                named = tuple((name, ref) for ref, name in self._known.items())
+                return Reply(ConnectorStats(self.pool.stats(), named))
+            case _:
+                raise UnexpectedRequestError(request)
+
+    @override
+    def handle_cast(self, request: object) -> None:
+        now = self._system.now()
+        match request:
+            case Established():
+                self._established(request, now)
+            case Busy(connection, in_flight):
+                self.pool.busy(connection, in_flight, now)
+            case _:
+                raise UnexpectedRequestError(request)
+        self._schedule()
+
+    @override
+    def handle_info(self, info: object) -> None:
+        match info:
+            case Down(_, ref, reason) if isinstance(ref, Ref):
+                self._ended(ref, reason)
+            case Response(request):
+                self._started(self._starting.pop(request), request)
+            case _Due():
+                self._due, self._due_at = None, math.inf
+                self._carry_out(self.pool.due(self._system.now()))
+            case _:
+                raise UnexpectedRequestError(info)
+        self._schedule()
+
+    # Messages
+
+    def _carry(self, contact: Contact, exchange: Exchange, request: Request, from_: From) -> NoReply | Refuse:
+        now = self._system.now()
+        match self.pool.want(contact, _Waiter(from_, request), exchange.deadline, now):
+            case Use(connection):
+                forward(from_, connection, exchange)
+                return NoReply()
+            case StartDial() as dial:
+                self._carry_out([dial])
+            case Wait():
+                pass
+            case PoolRefuse(reason, error):
+                return Refuse(_error_of(contact, reason, error, exchange.deadline - now))
+        self._schedule()
+        return NoReply()
+
+    def _carry_out(self, decisions: Iterable[_Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Serve(waiter, connection):
+                    forward(waiter.from_, connection, waiter.request.exchange)
+                case Fail(waiter, reason, error):
+                    waiter.from_.refuse(_error_of(waiter.request.contact, reason, error, 0.0))
+                case Close(connection, reason):
+                    connection.cast(CloseWhenDone(CLOSE_CODES[reason]))
+                case StartDial(key, contact):
+                    spec = PeerConnection.child_spec(DialTo(key, contact), self.config, restart=Restart.TEMPORARY)
+                    self._starting[send_request(PEERS_SUP, StartChild(spec))] = decision
+
+    def _close_connection(self, contact: Contact) -> bool:
+        match self.pool.state(contact):
+            case Live(connection):
+                connection.cast(CloseWhenDone(CloseCode.NORMAL))
+                return True
+            case _:
+                return False
+
+    # Connections
+
+    def _started(self, dial: StartDial, request: RequestId) -> None:
+        try:
+            ref: Ref = request.result()
+        except SupervisorsError as error:
+            self._failed(dial.key, OverloadedError(f"connections: {error}"))
+        else:
+            self._dials[ref] = dial.key
+            monitor(ref)
+
+    def _established(self, established: Established, now: float) -> None:
+        key, connection, node_id = established.key, established.connection, established.peer.node_id
+        if connection in self._known:
+            return
+        if connection not in self._dials:
+            monitor(connection)
+        self._known[connection] = str(node_id or key)
+        if self._dials.pop(connection, None) is not None and key is not None:
+            self._carry_out(self.pool.established(key, connection, node_id, now))
+        elif node_id is not None:
+            self._carry_out(self.pool.accepted(connection, node_id, now))
+
+    def _ended(self, ref: Ref, reason: ExitReason) -> None:
+        error = _error_in(reason)
+        if self._known.pop(ref, None) is not None:
+            self.pool.closed(ref, error, self._system.now(), self._system.random)
+        key = self._dials.pop(ref, None)
+        if key is not None:
+            self._failed(key, error)
+
+    def _failed(self, key: Key, error: MaculaError) -> None:
+        lasting = isinstance(error, LASTING)
+        self._carry_out(self.pool.failed(key, error, self._system.now(), self._system.random, lasting=lasting))
+
+    def _schedule(self) -> None:
+        """Have what is due done when it is."""
+        at = self.pool.next_due()
+        if at >= self._due_at:
+            return
+        if self._due is not None:
+            cancel_timer(self._due)
+        self._due_at = at
+        self._due = send_after(max(at - self._system.now(), 0.0), self.actor_ref, _Due())
+
+
+def _error_in(reason: ExitReason) -> MaculaError:
+    match reason:
+        case Shutdown(MaculaError() as error):
+            return error
+        case _:
+            return ConnectionLostError("local", CloseCode.INTERNAL, f"its process ended: {reason!r}")
+
+
+def _error_of(contact: Contact, reason: Refusal, error: Exception | None, timeout: float) -> MaculaError:
+    """Return what who asked for ``contact`` is told."""
+    match reason:
+        case Refusal.OWN_NODE:
+            return SelfDialError()
+        case Refusal.TOO_MANY_CONNECTIONS | Refusal.TOO_MANY_DIALS | Refusal.TOO_MANY_WAITERS:
+            return OverloadedError(reason.replace("_", " "))
+        case _ if isinstance(error, LASTING):
+            return error
+        case Refusal.EXPIRED if error is None:
+            return CallTimeoutError(str(contact), timeout)
+        case _:
+            return NoRouteError(str(contact), () if error is None else (("direct", error),))

@@ -1,0 +1,104 @@
+"""Who owns the node's UDP socket. Erlang: macula_gateway_quic_server, macula_quic; there a connection a message (D-21).
+
+The socket is closed when this process ends, and all connections with it; the next one opens the same port.
+"""
+
+from typing import Final
+
+from loguru import logger
+from typing_extensions import override
+
+from macula_actors.actors.peer.connection import PeerConnection, TakeOver
+from macula_actors.config import MeshConfig
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.messages.names import PEERS_SUP, TABLES
+from macula_actors.messages.peer import Dial, GetAddress
+from macula_actors.transport.certificate import fingerprint, self_signed, to_der
+from macula_actors.transport.connection import Connection
+from macula_actors.transport.endpoint import QuicEndpoint
+from macula_actors.transport.engines import engine
+from macula_actors.transport.interface import QuicSettings
+from supervisors import (
+    From,
+    GenServer,
+    NoReply,
+    Reply,
+    RequestId,
+    Response,
+    Restart,
+    SupervisorsError,
+    TableOwner,
+    UnexpectedRequestError,
+    open_port,
+    send_request,
+)
+from supervisors.requests import StartChild
+
+__all__ = ["EndpointServer"]
+
+TABLE: Final = "endpoint"  # where the address that was given out is kept
+
+
+class EndpointServer(GenServer):
+    """Owns a `QuicEndpoint`; hands each accepted connection to a process of its own."""
+
+    @override
+    async def init(self, config: MeshConfig) -> None:
+        self.config = config
+        identity = config.peer.handshake.identity
+        credentials = self_signed(identity)
+        self._fingerprint = fingerprint(to_der(credentials.certificate))
+        self._accepting: dict[RequestId, Connection] = {}
+        self._table = await TableOwner.claim(TABLES, TABLE, max_entries=1)
+        network = config.network()
+        addresses = await network.resolve(config.listen.host, config.listen.port)
+        host, port = self._table.get("address") or addresses[0]
+        self.quic = open_port(
+            QuicEndpoint(
+                network,
+                engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
+                (host, port),
+                accept=self._accept if config.accept_peers else None,
+                limits=config.admission,
+            )
+        )
+        self._table["address"] = (host, self.quic.address[1])
+        logger.bind(node=str(identity.node_id)).info("listening at {}", self._address())
+
+    @override
+    def handle_call(self, request: object, from_: From) -> Reply:
+        match request:
+            case Dial(address, owner):
+                return Reply(self.quic.dial(address, owner))
+            case GetAddress():
+                return Reply(self._address())
+            case _:
+                raise UnexpectedRequestError(request)
+
+    @override
+    def handle_info(self, info: object) -> NoReply | None:
+        match info:
+            case Connection() as link:
+                start = TakeOver(link, self._fingerprint)
+                spec = PeerConnection.child_spec(start, self.config, restart=Restart.TEMPORARY)
+                self._accepting[send_request(PEERS_SUP, StartChild(spec))] = link
+            case Response(request):
+                self._started(request, self._accepting.pop(request))
+            case _:
+                raise UnexpectedRequestError(info)
+        return None
+
+    def _accept(self, link: Connection) -> None:
+        self.actor_ref.send(link)
+
+    def _started(self, request: RequestId, link: Connection) -> None:
+        try:
+            request.result()
+        except SupervisorsError as error:
+            self.quic.counters["no_process"] += 1
+            link.close(CloseCode.OVERLOADED, str(error)[:100])
+
+    def _address(self) -> Endpoint:
+        host, port = self.quic.address
+        return Endpoint(host, port)

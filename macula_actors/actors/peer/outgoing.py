@@ -1,0 +1,119 @@
+"""The exchanges that this node began over one connection: each on a stream of its own, or waiting for one."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from macula_actors.core.peer.close_codes import CloseCode, message_refused
+from macula_actors.core.wire.messages import Error, Message
+from macula_actors.errors import MaculaError, OverloadedError, RemoteProtocolError
+from macula_actors.messages.peer import Exchange
+from macula_actors.transport.connection import Connection
+from supervisors import From
+
+__all__ = ["Outgoing"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    exchange: Exchange
+    from_: From
+
+
+class Outgoing:
+    """The exchanges in flight and in the queue.
+
+    Args:
+        link: the connection.
+        max_queued: how many may wait for a stream.
+        max_queued_bytes: how many bytes they may have.
+        ends_requests: whether a stream is ended with the request, as ours are; v0.8 ends it after the answer.
+    """
+
+    def __init__(self, link: Connection, *, max_queued: int, max_queued_bytes: int, ends_requests: bool) -> None:
+        self._link = link
+        self._max_queued = max_queued
+        self._max_queued_bytes = max_queued_bytes
+        self._ends_requests = ends_requests
+        self._open: dict[int, _Open] = {}
+        self._queue: deque[_Open] = deque()
+        self._queued_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._queue)
+
+    def __contains__(self, stream_id: int) -> bool:
+        return stream_id in self._open
+
+    def begin(self, exchange: Exchange, from_: From) -> None:
+        """Send ``exchange`` on a stream now or when there is one. ``from_`` gets the outcome, a refusal at once."""
+        waiting = _Open(exchange, from_)
+        if not self._queue and self._start(waiting):
+            return
+        if len(self._queue) >= self._max_queued:
+            from_.refuse(OverloadedError("exchanges that wait for a stream", self._max_queued))
+        elif self._queued_bytes + len(exchange.frame) > self._max_queued_bytes:
+            from_.refuse(OverloadedError("bytes that wait for a stream", self._max_queued_bytes))
+        else:
+            self._queue.append(waiting)
+            self._queued_bytes += len(exchange.frame)
+
+    def pump(self, now: float) -> None:
+        """Begin what waits, as far as there are streams; what is past its deadline is dropped."""
+        while self._queue:
+            if self._queue[0].exchange.deadline > now and not self._start(self._queue[0]):
+                return
+            self._queued_bytes -= len(self._queue.popleft().exchange.frame)
+
+    def answer(self, stream_id: int, message: Message | None, *, end_stream: bool) -> None:
+        """Take what came on the stream of an exchange; None is the stream's end without a message."""
+        if message is None and not end_stream:
+            return
+        done = self._open.pop(stream_id)
+        if not end_stream:
+            self._link.finish_stream(stream_id)
+        if isinstance(message, Error):
+            done.from_.refuse(message_refused(message.code, message.message))
+        elif message is None and done.exchange.wants_reply:
+            done.from_.refuse(RemoteProtocolError("no_answer", "the peer ended the stream without an answer"))
+        else:
+            done.from_.reply(message)
+
+    def fail(self, stream_id: int, error: MaculaError) -> None:
+        """Give the exchange on a stream up because of ``error``."""
+        self._open.pop(stream_id).from_.refuse(error)
+
+    def expire(self, now: float) -> None:
+        """Stop the exchanges that nobody waits for any more."""
+        for stream_id in [stream_id for stream_id, open_ in self._open.items() if open_.exchange.deadline <= now]:
+            del self._open[stream_id]
+            self._link.abandon_stream(stream_id, CloseCode.NORMAL)
+
+    def fail_all(self, error: MaculaError) -> None:
+        """Give every exchange up because of ``error``."""
+        for open_ in self._all():
+            open_.from_.refuse(error)
+        self._open.clear()
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def _all(self) -> Iterator[_Open]:
+        yield from self._open.values()
+        yield from self._queue
+
+    def _start(self, waiting: _Open) -> bool:
+        """Begin an exchange; False if it must wait."""
+        link = self._link
+        if not link.has_room():
+            return False
+        stream_id = link.open_stream()
+        if stream_id is None:
+            return False
+        exchange = waiting.exchange
+        link.send(stream_id, exchange.frame, end_stream=self._ends_requests)
+        if self._ends_requests or exchange.wants_reply:
+            self._open[stream_id] = waiting
+        else:
+            link.finish_stream(stream_id)  # v0.8 answers nothing, not even that it has taken it
+            waiting.from_.reply(None)
+        return True

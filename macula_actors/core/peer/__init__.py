@@ -1,0 +1,1 @@
+"""Decisions about peers: who they are, whom to admit, which connections to keep."""

@@ -1,0 +1,205 @@
+"""What PeerConnector is asked, and what it, the connections and the endpoint tell each other.
+
+Erlang: macula_peer_connector:send_message/4 and, missing there, an answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from macula_actors.core.peer.contact import Contact, Key
+from macula_actors.core.peer.handshake import PeerInfo
+from macula_actors.core.peer.pool_decisions import PoolStats
+from macula_actors.core.wire.encoder import encode
+from macula_actors.core.wire.messages import Message
+from macula_actors.errors import CallTimeoutError, ConnectionLostError, OverloadedError
+from macula_actors.transport.interface import Address, ConnectionOwner
+from supervisors import CallTimeoutError as NoAnswerError
+from supervisors import OverloadedError as MailboxFullError
+from supervisors import Ref, Server, ServerDownError, System, call
+
+__all__ = [
+    "Announce",
+    "Busy",
+    "CloseConnection",
+    "CloseWhenDone",
+    "ConnectorStats",
+    "Dial",
+    "Established",
+    "Exchange",
+    "GetAddress",
+    "GetStats",
+    "Inbound",
+    "Request",
+    "Resolved",
+    "close_connection",
+    "request",
+    "send_message",
+    "stats",
+]
+
+DEFAULT_TIMEOUT: Final = 5.0  # seconds; macula.hrl, DEFAULT_NETWORK_TIMEOUT_MS
+GRACE: Final = 0.05  # seconds after the deadline, in which the connector still says why there was no connection
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send ``frame`` on a stream of its own. Answered with the `Message` that comes back, None if none does.
+
+    ``deadline`` is an instant of the System's clock; after it nobody waits, and the peer is told to stop.
+    """
+
+    frame: bytes
+    deadline: float
+    wants_reply: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Do ``exchange`` with ``contact``, over whichever connection leads there."""
+
+    contact: Contact
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """Close the connection to ``contact`` when nothing is in flight over it. Answered with whether there is one."""
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class GetStats:
+    """Answered with `ConnectorStats`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message from ``peer``, over ``connection``, for the server that handles its type: a call.
+
+    Reply with the `Message` to answer, or None. An error of this package that it is refused with goes to the peer.
+    Should the call be abandoned at the far end, nobody hears the reply.
+    """
+
+    peer: PeerInfo
+    message: Message
+    connection: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """To the endpoint: begin a connection whose ``owner`` hears of it. Answered with the `Connection`."""
+
+    address: Address
+    owner: ConnectionOwner
+
+
+@dataclass(frozen=True, slots=True)
+class GetAddress:
+    """To the endpoint: answered with the `Endpoint` where it listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """To the connector: the handshake over ``connection`` is done. ``key``: of the dial; None if it was accepted."""
+
+    key: Key | None
+    connection: Ref
+    peer: PeerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """To the connector: how many exchanges are in flight over ``connection``, in both directions."""
+
+    connection: Ref
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """To a connection: tell the connector, which has started anew, that it is `Established`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWhenDone:
+    """To a connection: begin nothing new, and close with ``code`` when nothing is in flight any more."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStats:
+    """What the connector counts. ``connections`` are the connections by node, or endpoint where no node is known."""
+
+    pool: PoolStats
+    connections: Sequence[tuple[str, Ref]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """From a resolver: the addresses of a name, best first; none, and the reason."""
+
+    addresses: tuple[Address, ...]
+    reason: str
+
+
+async def send_message(server: Server, contact: Contact, message: Message, timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Send ``message`` to ``contact`` and wait until it was handled there; by a v0.8 peer: until it was sent.
+
+    Args:
+        server: the PeerConnector.
+        contact: a node, an endpoint, or both.
+        message: what is sent; its own answer, if there is one, is not looked at.
+        timeout: seconds for all of it, dialling too.
+
+    Raises:
+        LocalProtocolError: ``message`` holds what it must not.
+        CallTimeoutError: it took too long.
+        NoRouteError: no connection could be made; it says what was tried.
+        IdentityMismatchError, RealmMismatchError: another node is there, or one of another realm.
+        ConnectionLostError: the connection ended meanwhile: it may have arrived or not.
+        OverloadedError: too much is under way here, or there.
+    """
+    await _exchange(server, contact, message, timeout, wants_reply=False)
+
+
+async def request(server: Server, contact: Contact, message: Message, timeout: float = DEFAULT_TIMEOUT) -> Message:
+    """Send ``message`` to ``contact`` and return what it answers. Arguments as for `send_message`.
+
+    Cancelling it gives up the answer, and the work for it at the far end by its deadline.
+
+    Raises:
+        RemoteProtocolError: the peer answered nothing, or nothing that can be read.
+        MaculaError: what `send_message` raises.
+    """
+    reply: Message = await _exchange(server, contact, message, timeout, wants_reply=True)
+    return reply
+
+
+async def close_connection(server: Server, contact: Contact) -> bool:
+    """Close the connection to ``contact`` once nothing is in flight over it; return whether there is one."""
+    return bool(await call(server, CloseConnection(contact)))
+
+
+async def stats(server: Server) -> ConnectorStats:
+    """Return the connector's counts."""
+    counts: ConnectorStats = await call(server, GetStats())
+    return counts
+
+
+async def _exchange(
+    server: Server, contact: Contact, message: Message, timeout: float, *, wants_reply: bool
+) -> Message:
+    frame = encode(message)  # here, where only the caller is hurt if it can't be
+    exchange = Exchange(frame, System.current().now() + timeout, wants_reply)
+    try:
+        reply: Message = await call(server, Request(contact, exchange), timeout + GRACE)
+    except NoAnswerError as error:
+        raise CallTimeoutError(str(contact), timeout) from error
+    except ServerDownError as error:
+        raise ConnectionLostError("local", 0, f"the process of the connection ended: {error.reason!r}") from error
+    except MailboxFullError as error:
+        raise OverloadedError("messages for the connector", error.bound) from error
+    return reply

@@ -1,0 +1,1 @@
+"""QUIC as a plain asyncio library: sockets, engines, endpoints, connections. No actors."""
