@@ -1,10 +1,9 @@
-"""One process a connection: the way to it, the handshake, messages both ways, pings, and an end that loses nothing.
+"""One process a connection: the way to it, the handshake, messages both ways, and an end that loses nothing.
 
 Erlang: macula_connection, and macula_gateway's part in CONNECT. There nobody noticed when a connection was lost (D-27),
 and every message of every client passed through one process (D-16).
 """
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from macula_actors.actors.peer.greeter import AcceptorGreeter, DiallerGreeter, Greeter
 from macula_actors.actors.peer.incoming import Incoming, error_message
 from macula_actors.actors.peer.outgoing import Outgoing
 from macula_actors.actors.peer.owner import (
@@ -25,28 +25,17 @@ from macula_actors.actors.peer.owner import (
     Writable,
 )
 from macula_actors.actors.peer.resolver import Resolver
+from macula_actors.actors.peer.upkeep import Upkeep
 from macula_actors.config import MeshConfig
-from macula_actors.core.peer import liveness
 from macula_actors.core.peer.close_codes import CloseCode, code_of
 from macula_actors.core.peer.contact import Contact, Key
-from macula_actors.core.peer.handshake import (
-    Accepted,
-    AcceptorHandshake,
-    Action,
-    DiallerHandshake,
-    PeerInfo,
-    Postpone,
-    Refused,
-    Security,
-    Send,
-)
+from macula_actors.core.peer.handshake import PeerInfo, Refused, Security
 from macula_actors.core.wire.decoder import decode_frame
-from macula_actors.core.wire.encoder import encode
-from macula_actors.core.wire.messages import Challenge, Disconnect, Message
+from macula_actors.core.wire.frame import Frame
+from macula_actors.core.wire.messages import Disconnect, Message
 from macula_actors.errors import ConnectionLostError, MaculaError, RemoteProtocolError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
 from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Resolved
-from macula_actors.transport.certificate import fingerprint, public_key_of
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import Address, StreamFrame
 from supervisors import (
@@ -66,6 +55,7 @@ from supervisors import (
     call,
     cancel_timer,
     cast,
+    close_port,
     open_port,
     send_after,
 )
@@ -73,7 +63,6 @@ from supervisors import (
 __all__ = ["DialTo", "PeerConnection", "TakeOver"]
 
 BUSY_TICK: Final = 1.0  # seconds between two looks at what is in flight
-NONCE_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +83,7 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class _GreetingTimeout:
-    """The handshake has taken too long."""
+    """The way to the connection and the handshake have taken too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +106,26 @@ class PeerConnection(GenServer):
 
     @override
     def init(self, start: DialTo | TakeOver, config: MeshConfig) -> Continue:
-        self.config = config
+        self.config = config.peer
         self.peer: PeerInfo | None = None  # once the handshake is done
         self._start = start
+        self._network = config.network
         self._system = System.current()
         self._link: Connection | None = None
-        self._addresses: deque[Address] = deque()
-        self._greeting: DiallerHandshake | AcceptorHandshake | None = None
-        self._postponed: list[StreamFrame] = []
+        self._greeter: Greeter | None = None
+        self._addresses: deque[Address] = deque()  # still to be tried
         self._violations = 0
         self._closing: CloseCode | None = None
-        self._active = False
+        self._is_active = False
         self._reported = 0
-        self._unsent = (0, 0.0)  # bytes, and since when not fewer
-        self._tick_at = 0.0
         self._tick: TimerRef | None = None
-        send_after(config.peer.handshake_timeout, self.actor_ref, _GreetingTimeout())
+        self._tick_at = 0.0
+        send_after(self.config.handshake_timeout, self.actor_ref, _GreetingTimeout())
         return Continue(start)
 
     @property
     def _is_open(self) -> bool:
-        return self.config.peer.handshake.security is Security.OPEN
+        return self.config.handshake.security is Security.OPEN
 
     # The way to a connection
 
@@ -145,37 +133,38 @@ class PeerConnection(GenServer):
     async def handle_continue(self, term: object) -> NoReply | Stop:
         match term:
             case DialTo(_, Contact(endpoint)) if endpoint is not None:
-                await Resolver.start_link(self.config.network(), endpoint, self.actor_ref)
+                await Resolver.start_link(self._network(), endpoint, self.actor_ref)
             case TakeOver(link, own_fingerprint):
-                self._greeting = AcceptorHandshake(
-                    self.config.peer.handshake, fingerprint=own_fingerprint, nonce=os.urandom(NONCE_BYTES)
-                )
+                settings, clock_ms = self.config.handshake, self.config.wall_clock_ms
+                self._greeter = AcceptorGreeter(link, settings, clock_ms, own_fingerprint=own_fingerprint)
                 self._take(link)
                 link.own(OwnerMailbox(self.actor_ref))
             case _:
-                return self._ended(ConnectionLostError("local", CloseCode.INTERNAL, "it is not known where to dial"))
+                return self._ended(ConnectionLostError("local", CloseCode.NORMAL, "where the node is is not known"))
         return NoReply()
 
     async def _dial_next(self, error: MaculaError) -> NoReply | Stop:
-        """Dial the next address of the peer; ``error`` is why the one before, if any, was not reached."""
-        if not self._addresses:
+        """Dial the next address of the peer; ``error`` is what became of the one before."""
+        if not self._addresses or not isinstance(self._start, DialTo):
             return self._ended(error)
-        assert isinstance(self._start, DialTo)  # noqa: S101 -- only who dials has addresses
-        self._greeting = DiallerHandshake(self.config.peer.handshake, expected=self._start.contact.node_id)
-        owner = OwnerMailbox(self.actor_ref)
-        self._take(await call(ENDPOINT, Dial(self._addresses.popleft(), owner)))
+        if self._link is not None:
+            close_port(self._link)
+        link = await call(ENDPOINT, Dial(self._addresses.popleft(), OwnerMailbox(self.actor_ref)))
+        settings, clock_ms = self.config.handshake, self.config.wall_clock_ms
+        self._greeter = DiallerGreeter(link, settings, clock_ms, expected=self._start.contact.node_id)
+        self._take(link)
         return NoReply()
 
     def _take(self, link: Connection) -> None:
-        peer = self.config.peer
+        config, is_open = self.config, self._is_open
         self._link = open_port(link)
         self._outgoing = Outgoing(
             link,
-            max_queued=peer.max_queued,
-            max_queued_bytes=peer.max_queued_bytes,
-            ends_requests=not self._is_open,
+            max_queued=config.max_queued,
+            max_queued_bytes=config.max_queued_bytes,
+            ends_requests=not is_open,
         )
-        self._incoming = Incoming(link, peer.routes, max_handling=peer.max_handling, ends_answers=not self._is_open)
+        self._incoming = Incoming(link, config.routes, max_handling=config.max_handling, ends_answers=not is_open)
 
     # Requests
 
@@ -184,9 +173,8 @@ class PeerConnection(GenServer):
         if not isinstance(request, Exchange):
             raise UnexpectedRequestError(request)
         if self.peer is None or self._closing is not None:
-            return Refuse(
-                ConnectionLostError("local", self._closing or CloseCode.NOT_CONNECTED, "not open for messages")
-            )
+            code = self._closing or CloseCode.NOT_CONNECTED
+            return Refuse(ConnectionLostError("local", code, "not open for messages"))
         self._outgoing.begin(request, from_)
         self._note_activity()
         return NoReply()
@@ -213,7 +201,7 @@ class PeerConnection(GenServer):
             case Writable():
                 self._outgoing.pump(self._system.now())
             case Ponged(uid):
-                self._liveness.ponged(uid, self._system.now())
+                self._upkeep.liveness.ponged(uid, self._system.now())
             case Doubted():
                 return await self._doubted()
             case StreamFailed(stream_id, error):
@@ -224,7 +212,7 @@ class PeerConnection(GenServer):
                 self._addresses.extend(addresses)
                 return await self._dial_next(ConnectionLostError("network", CloseCode.NORMAL, reason))
             case LinkEstablished():
-                return self._greet()
+                return self._greeted(self._greeter.begin() if self._greeter is not None else None)
             case Lost(error):
                 return await self._lost(error)
             case _GreetingTimeout() if self.peer is None:
@@ -245,58 +233,26 @@ class PeerConnection(GenServer):
 
     # The handshake
 
-    def _greet(self) -> NoReply | Stop:
-        link, greeting = self._link, self._greeting
-        if link is None or greeting is None:
-            return NoReply()
-        if isinstance(greeting, AcceptorHandshake):
-            actions = greeting.established()
-        else:
-            certificate = link.peer_certificate() or b""
-            try:
-                key = public_key_of(certificate)
-            except RemoteProtocolError:
-                key = None  # no key of ours: the handshake says whether that will do
-            actions = greeting.established(fingerprint=fingerprint(certificate), public_key=key)
-        stream_id = link.open_stream() if any(isinstance(action, Send) for action in actions) else None
-        return self._act(actions, stream_id)
+    def _greeted(self, outcome: PeerInfo | Refused | None) -> NoReply | Stop:
+        match outcome:
+            case PeerInfo():
+                return self._open(outcome)
+            case Refused(error, code):
+                return self._close(error, code)
+            case None:
+                return NoReply()
 
-    def _act(self, actions: list[Action], stream_id: int | None) -> NoReply | Stop:
-        """Carry out what the handshake decided, answering on the stream ``stream_id``."""
-        for action in actions:
-            match action:
-                case Send(message) if stream_id is not None and self._link is not None:
-                    ends = not self._is_open and not isinstance(message, Challenge)
-                    self._link.send(stream_id, encode(message), end_stream=ends)
-                case Accepted(peer):
-                    self._open(peer)
-                case Refused(error, code):
-                    return self._close(error, code)
-                case Send() | Postpone():
-                    pass
-        return NoReply()
-
-    def _greet_with(self, item: StreamFrame) -> NoReply | Stop:
-        """Take what came before the handshake was done."""
-        if self._greeting is None or item.frame is None:
-            return NoReply()
-        try:
-            message = _message_in(item)
-        except RemoteProtocolError as error:
-            return self._close(error, CloseCode.PROTOCOL_VIOLATION)
-        actions = self._greeting.received(message, self.config.peer.wall_clock_ms())
-        if any(isinstance(action, Postpone) for action in actions):
-            self._postponed.append(item)
-        return self._act(actions, item.stream_id)
-
-    def _open(self, peer: PeerInfo) -> None:
+    def _open(self, peer: PeerInfo) -> NoReply | Stop:
         """Begin with messages: the handshake is done."""
+        if self._link is None or self._greeter is None:
+            return NoReply()
         now = self._system.now()
         self.peer = peer
-        self._greeting = None
-        self._liveness = liveness.Liveness(self.config.peer.liveness, now)
+        self._upkeep = Upkeep(self._link, self.config, now)
         self._schedule(now)
         self._announce()
+        postponed, self._greeter = self._greeter.postponed, None
+        return self._receive(postponed)
 
     def _announce(self) -> None:
         if self.peer is not None and self._closing is None:
@@ -305,27 +261,23 @@ class PeerConnection(GenServer):
 
     # Messages
 
-    def _receive(self, frames: Sequence[StreamFrame]) -> NoReply | Stop:
-        for item in frames:
-            if self.peer is None:
-                result = self._greet_with(item)
-                if self.peer is not None and self._postponed:
-                    postponed, self._postponed = self._postponed, []
-                    result = self._receive(postponed)
-            else:
+    def _receive(self, items: Sequence[StreamFrame]) -> NoReply | Stop:
+        for item in items:
+            if self.peer is not None:
                 result = self._take_message(item, self.peer)
-            if isinstance(result, Stop):
+            else:
+                result = self._greeted(self._greeter.take(item) if self._greeter is not None else None)
+            if result.__class__ is Stop:
                 return result
         if self.peer is not None:
-            self._liveness.heard(self._system.now())
+            self._upkeep.liveness.heard(self._system.now())
             self._note_activity()
-            return self._close_if_done() or NoReply()
-        return NoReply()
+        return self._close_if_done() or NoReply()
 
     def _take_message(self, item: StreamFrame, peer: PeerInfo) -> NoReply | Stop:
         stream_id, frame, end_stream = item
         try:
-            message = None if frame is None else _message_in(item)
+            message = _message_in(frame)
         except RemoteProtocolError as error:
             return self._violated(stream_id, error)
         if stream_id in self._outgoing:
@@ -334,7 +286,7 @@ class PeerConnection(GenServer):
         elif isinstance(message, Disconnect):
             return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
         elif message is not None:
-            clock_ms = self.config.peer.wall_clock_ms()
+            clock_ms = self.config.wall_clock_ms()
             self._incoming.handle(stream_id, message, peer, self.actor_ref, clock_ms)
         elif self._is_open and self._link is not None:
             self._link.finish_stream(stream_id)
@@ -348,7 +300,7 @@ class PeerConnection(GenServer):
             self._outgoing.fail(stream_id, error)
         elif not self._is_open:
             self._incoming.answer(stream_id, error_message(error))  # v0.8 says nothing
-        if self._violations >= self.config.peer.max_violations:
+        if self._violations >= self.config.max_violations:
             return self._close(error, CloseCode.PROTOCOL_VIOLATION)
         return NoReply()
 
@@ -366,13 +318,13 @@ class PeerConnection(GenServer):
     # Looking after it
 
     def _note_activity(self) -> None:
-        if not self._active:
-            self._active = True
+        if not self._is_active:
+            self._is_active = True
             self._schedule(self._system.now())
 
     def _schedule(self, now: float) -> None:
-        interval = BUSY_TICK if self._active else self.config.peer.partial_timeout
-        at = min(now + interval, self._liveness.next_due())
+        interval = BUSY_TICK if self._is_active else self.config.partial_timeout
+        at = min(now + interval, self._upkeep.liveness.next_due())
         if self._tick is not None:
             if self._tick_at <= at:
                 return
@@ -381,50 +333,33 @@ class PeerConnection(GenServer):
         self._tick = send_after(max(at - now, 0.0), self.actor_ref, _Tick())
 
     def _look_after(self) -> NoReply | Stop | None:
-        now, link = self._system.now(), self._link
         self._tick = None
-        if link is None:
-            return None
-        match self._liveness.due(now):
-            case liveness.SendPing(uid):
-                link.ping(uid)
-                self._liveness.ping_sent(uid, now)
-            case liveness.Lost(reason):
-                return self._close(ConnectionLostError("network", CloseCode.UNRESPONSIVE, f"the peer is {reason}"))
-            case liveness.Nothing():
-                pass
-        for stream_id in link.overdue_streams(self.config.peer.partial_timeout):
+        now, link = self._system.now(), self._link
+        error = self._upkeep.look(now)
+        if error is not None or link is None:
+            return self._close(error) if error is not None else None
+        for stream_id in link.overdue_streams(self.config.partial_timeout):
             link.abandon_stream(stream_id, CloseCode.PROTOCOL_VIOLATION)
-            stop = self._violated(
-                stream_id, RemoteProtocolError("incomplete_payload", "the rest of a frame is overdue")
-            )
-            if isinstance(stop, Stop):
-                return stop
-        if self._is_stalled(link.unsent_bytes(), now):
-            return self._close(ConnectionLostError("local", CloseCode.OVERLOADED, "the peer reads nothing"))
+            late = RemoteProtocolError("incomplete_payload", "the rest of a frame has not come in time")
+            result = self._violated(stream_id, late)
+            if isinstance(result, Stop):
+                return result
         self._outgoing.expire(now)
         self._outgoing.pump(now)
         self._report()
         self._schedule(now)
         return self._close_if_done()
 
-    def _is_stalled(self, unsent: int, now: float) -> bool:
-        before, since = self._unsent
-        if not unsent or unsent < before or not before:
-            self._unsent = (unsent, now)
-            return False
-        return now - since >= self.config.peer.stall_timeout
-
     def _report(self) -> None:
         in_flight = len(self._outgoing) + len(self._incoming)
-        self._active = in_flight > 0
+        self._is_active = in_flight > 0
         if in_flight or self._reported:
             self._reported = in_flight
             cast(PEER_CONNECTOR, Busy(self.actor_ref, in_flight))
 
     async def _doubted(self) -> NoReply | Stop:
         if self.peer is not None:
-            self._liveness.hint(self._system.now())
+            self._upkeep.liveness.hint(self._system.now())
             self._schedule(self._system.now())
         elif self._link is not None and self._link.dialled and not self._link.is_established:
             self._link.close(CloseCode.NORMAL, "")
@@ -440,7 +375,7 @@ class PeerConnection(GenServer):
     def _close_when_done(self, code: CloseCode) -> NoReply | Stop:
         if self._closing is None:
             self._closing = code
-            send_after(self.config.peer.drain_timeout, self.actor_ref, _DrainTimeout())
+            send_after(self.config.drain_timeout, self.actor_ref, _DrainTimeout())
         return self._close_if_done() or NoReply()
 
     def _close_if_done(self) -> NoReply | Stop | None:
@@ -459,9 +394,9 @@ class PeerConnection(GenServer):
         return Stop(Shutdown(error))
 
 
-def _message_in(item: StreamFrame) -> Message:
-    if isinstance(item.frame, RemoteProtocolError):
-        raise item.frame
-    if item.frame is None:
-        raise RemoteProtocolError("no_answer", "the stream has ended")
-    return decode_frame(item.frame)
+def _message_in(frame: Frame | RemoteProtocolError | None) -> Message | None:
+    if frame is None:
+        return None
+    if isinstance(frame, RemoteProtocolError):
+        raise frame
+    return decode_frame(frame)

@@ -1,0 +1,121 @@
+"""The handshake over one connection: what the machines of `macula_actors.core.peer.handshake` decide, carried out."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from typing_extensions import override
+
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.handshake import (
+    Accepted,
+    AcceptorHandshake,
+    Action,
+    DiallerHandshake,
+    HandshakeSettings,
+    PeerInfo,
+    Postpone,
+    Refused,
+    Security,
+    Send,
+)
+from macula_actors.core.wire.decoder import decode_frame
+from macula_actors.core.wire.encoder import encode
+from macula_actors.core.wire.messages import Challenge
+from macula_actors.errors import RemoteProtocolError
+from macula_actors.transport.certificate import fingerprint, public_key_of
+from macula_actors.transport.connection import Connection
+from macula_actors.transport.interface import StreamFrame
+
+__all__ = ["AcceptorGreeter", "DiallerGreeter", "Greeter"]
+
+NONCE_BYTES: Final = 32
+
+
+class Greeter:
+    """One end of a handshake. `begin` once the connection is established, then `take` what comes until it is over.
+
+    Both return who the peer is when all is well, why it is refused, or None to go on.
+
+    Attributes:
+        postponed: what came too early, to be handled when all is well.
+    """
+
+    def __init__(self, link: Connection, settings: HandshakeSettings, clock_ms: Callable[[], int]) -> None:
+        self.postponed: list[StreamFrame] = []
+        self._link = link
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._machine: AcceptorHandshake | DiallerHandshake
+
+    def begin(self) -> PeerInfo | Refused | None:
+        """Send what this end begins with, on a stream that it opens."""
+        raise NotImplementedError
+
+    def take(self, item: StreamFrame) -> PeerInfo | Refused | None:
+        """Take what came on a stream; answer on it."""
+        if item.frame is None:
+            return None
+        try:
+            if isinstance(item.frame, RemoteProtocolError):
+                raise item.frame
+            actions = self._machine.received(decode_frame(item.frame), self._clock_ms())
+        except RemoteProtocolError as error:
+            return Refused(error, CloseCode.PROTOCOL_VIOLATION)
+        if Postpone() in actions:
+            self.postponed.append(item)
+        return self._act(actions, item.stream_id)
+
+    def _begin(self, actions: Sequence[Action]) -> PeerInfo | Refused | None:
+        sends = any(isinstance(action, Send) for action in actions)
+        return self._act(actions, self._link.open_stream() if sends else None)
+
+    def _act(self, actions: Sequence[Action], stream_id: int | None) -> PeerInfo | Refused | None:
+        for action in actions:
+            match action:
+                case Send(message) if stream_id is not None:
+                    # v0.8 goes on with the stream of its CONNECT; ours is answered once
+                    ends = self._settings.security is Security.VERIFIED and not isinstance(message, Challenge)
+                    self._link.send(stream_id, encode(message), end_stream=ends)
+                case Accepted(peer):
+                    return peer
+                case Refused():
+                    return action
+                case Send() | Postpone():
+                    pass
+        return None
+
+
+class DiallerGreeter(Greeter):
+    """The end that dialled ``expected``, or whoever is there."""
+
+    def __init__(
+        self, link: Connection, settings: HandshakeSettings, clock_ms: Callable[[], int], *, expected: NodeId | None
+    ) -> None:
+        super().__init__(link, settings, clock_ms)
+        self._machine: DiallerHandshake = DiallerHandshake(settings, expected=expected)
+
+    @override
+    def begin(self) -> PeerInfo | Refused | None:
+        certificate = self._link.peer_certificate() or b""
+        try:
+            public_key = public_key_of(certificate)
+        except RemoteProtocolError:
+            public_key = None  # whether that will do is for the machine to say
+        return self._begin(self._machine.established(fingerprint=fingerprint(certificate), public_key=public_key))
+
+
+class AcceptorGreeter(Greeter):
+    """The end that was dialled. ``own_fingerprint``: of its certificate."""
+
+    def __init__(
+        self, link: Connection, settings: HandshakeSettings, clock_ms: Callable[[], int], *, own_fingerprint: bytes
+    ) -> None:
+        super().__init__(link, settings, clock_ms)
+        nonce = os.urandom(NONCE_BYTES)
+        self._machine: AcceptorHandshake = AcceptorHandshake(settings, fingerprint=own_fingerprint, nonce=nonce)
+
+    @override
+    def begin(self) -> PeerInfo | Refused | None:
+        return self._begin(self._machine.established())
