@@ -3,7 +3,6 @@
 from macula_actors.core.wire.fields import read
 from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES, Frame, first_frame
 from macula_actors.core.wire.messages import CLASSES, Message
-from macula_actors.core.wire.types import MessageType
 from macula_actors.core.wire.values import unpack
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 
@@ -27,10 +26,9 @@ def decode_frame(frame: Frame) -> Message:
         RemoteProtocolError: The first of these that is so: ``unknown_type``; ``msgpack_decode_error``; ``not_a_map``;
             ``missing_field`` or ``bad_field``.
     """
-    try:
-        cls = CLASSES[MessageType(frame.type_id)]
-    except ValueError:
-        raise RemoteProtocolError("unknown_type", f"type id {frame.type_id:#04x}") from None
+    cls = CLASSES.get(frame.type_id)
+    if cls is None:
+        raise RemoteProtocolError("unknown_type", f"type id {frame.type_id:#04x}")
     fields = unpack(frame.payload)
     if not isinstance(fields, dict):
         raise RemoteProtocolError("not_a_map", f"the payload of {cls.__name__} is of type {type(fields).__name__}")

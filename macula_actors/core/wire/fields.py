@@ -44,7 +44,9 @@ def read(cls: Any, fields: Mapping[str | bytes, Value]) -> Any:
     """
     read_fields = {}
     for name, key, kind, is_required in _fields_of(cls):
-        value = fields.get(key, fields.get(name))
+        value = fields.get(key)
+        if value is None:
+            value = fields.get(name)
         if value is not None:
             try:
                 read_fields[name] = kind.read(value)

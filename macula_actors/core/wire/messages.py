@@ -408,7 +408,7 @@ Message: TypeAlias = (
     | Cancel
 )
 
-CLASSES: Final[Mapping[MessageType, type[Message]]] = MappingProxyType({
+CLASSES: Final[Mapping[int, type[Message]]] = MappingProxyType({
     MessageType.CONNECT: Connect,
     MessageType.DISCONNECT: Disconnect,
     MessageType.PING: Ping,

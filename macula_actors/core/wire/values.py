@@ -20,6 +20,8 @@ Value: TypeAlias = "None | bool | int | float | str | bytes | Sequence[Value] | 
 MAX_DEPTH: Final = 32  # maps and lists inside one another
 MAX_ITEMS: Final = 65_536  # in one list or map; a header may claim four thousand million
 
+_ATOMS: Final = frozenset({bytes, bool, float, type(None)})  # that are always all right, and most often there
+
 
 def pack(value: Value) -> bytes:
     """Return ``value`` as MessagePack. Tuples become lists.
@@ -73,6 +75,12 @@ def _check(value: object, depth: int = MAX_DEPTH) -> None:
         ValueError: It cannot; the message says why, in a few words.
     """
     match value:
+        case dict() if depth > 0 and len(value) <= MAX_ITEMS:
+            for key, item in value.items():
+                if key.__class__ is not bytes:
+                    _check_key(key)
+                if item.__class__ not in _ATOMS:
+                    _check(item, depth - 1)
         case None | bool() | float() | bytes():
             return
         case str():
@@ -81,11 +89,8 @@ def _check(value: object, depth: int = MAX_DEPTH) -> None:
             return
         case list() | tuple() if depth > 0 and len(value) <= MAX_ITEMS:
             for item in value:
-                _check(item, depth - 1)
-        case dict() if depth > 0 and len(value) <= MAX_ITEMS:
-            for key, item in value.items():
-                _check_key(key)
-                _check(item, depth - 1)
+                if item.__class__ not in _ATOMS:
+                    _check(item, depth - 1)
         case int() | list() | tuple() | dict():
             raise ValueError(f"a {type(value).__name__} is too large, or nested too deep")
         case _:
