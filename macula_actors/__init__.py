@@ -1,3 +1,7 @@
-"""The mesh: nodes that find, call and tell each other without a broker. So far its pure core, see `core`."""
+"""The mesh: nodes that find, call and tell each other without a broker."""
+
+from loguru import logger
 
 __all__: list[str] = []
+
+logger.disable(__name__)  # a library is silent until its user wants to hear it

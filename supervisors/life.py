@@ -6,6 +6,7 @@ then driven in a task whose outcome is sent back in. Who has plain callbacks onl
 
 import asyncio
 import types
+from collections import deque
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from typing import Any, Final, TypeVar, cast
@@ -13,7 +14,9 @@ from typing import Any, Final, TypeVar, cast
 from supervisors.exit_reason import Crashed, ExitReason, Killed
 from supervisors.reports import report_immortal
 
-__all__ = ["IDLE", "LATER", "Life", "LifeRunner"]
+__all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue"]
+
+STEPS = 256  # of processes in a row, before the loop looks at its sockets and timers again
 
 T = TypeVar("T")
 
@@ -21,6 +24,8 @@ T = TypeVar("T")
 class _Pause:
     __slots__ = ()
 
+
+_NO_PROCESS: Final = Context()
 
 IDLE: Final = _Pause()
 LATER: Final = _Pause()
@@ -32,13 +37,56 @@ class _Exiting(BaseException):
     """Leaves the driver of a coroutine whose process has to end."""
 
 
+class RunQueue:
+    """The lives on one loop that can go on, first come first served. Erlang: a scheduler's run queue.
+
+    A chain of messages, from a process to the next and so on, is done in one turn of the loop; each turn costs as much
+    as several messages.
+    """
+
+    __slots__ = ("_is_running", "_ready", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ready: deque[LifeRunner] = deque()
+        self._is_running = False  # or soon will be
+
+    def put(self, runner: "LifeRunner") -> None:
+        """Let ``runner`` go on soon. On a closed loop nothing does."""
+        self._ready.append(runner)
+        if not self._is_running:
+            self._run_soon()
+
+    def _run_soon(self) -> None:
+        self._is_running = True
+        try:
+            self.loop.call_soon(self._run, context=_NO_PROCESS)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def _run(self) -> None:
+        ready = self._ready
+        try:
+            for _ in range(STEPS):
+                if not ready:
+                    break
+                runner = ready.popleft()
+                if runner._life is not None:  # else it was ended meanwhile
+                    runner._context.run(runner._step)
+        finally:
+            self._is_running = False
+            if ready:
+                self._run_soon()
+
+
 class LifeRunner:
     """Runs one life on an event loop. Subclasses say what happens in it (`_live`) and after it (`_ended`)."""
 
-    __slots__ = ("_awaiting", "_context", "_exit", "_life", "_loop", "_task", "_waiting")
+    __slots__ = ("_awaiting", "_context", "_exit", "_life", "_run_queue", "_task", "_waiting")
 
     _context: Context
-    _loop: asyncio.AbstractEventLoop
+    _run_queue: RunQueue
     _life: Life | None  # None before the start and after the end
     _waiting: bool  # the life is at IDLE: a message has to wake it
     _task: "asyncio.Task[None] | None"  # drives the coroutine that the life waits in
@@ -55,16 +103,12 @@ class LifeRunner:
 
     def _begin(self) -> None:
         self._life = self._live()
-        self._loop.call_soon(self._step, context=self._context)
+        self._run_queue.put(self)
 
     def _wake(self) -> None:
         """Let the life go on, because there is a message. Only while it waits."""
         self._waiting = False
-        try:
-            self._loop.call_soon(self._step, context=self._context)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
+        self._run_queue.put(self)
 
     def _end_with(self, reason: ExitReason) -> None:
         """End the life for ``reason`` without its consent.
@@ -90,7 +134,7 @@ class LifeRunner:
         life = self._life
         return life is not None and (
             life.gi_running  # type: ignore[attr-defined]
-            or (self._task is not None and asyncio.current_task(self._loop) is self._task)
+            or (self._task is not None and asyncio.current_task(self._run_queue.loop) is self._task)
         )
 
     def _step(self) -> None:
@@ -110,12 +154,12 @@ class LifeRunner:
             if wanted is IDLE:
                 self._waiting = True
             elif wanted is LATER:
-                self._loop.call_soon(self._step, context=self._context)
+                self._run_queue.put(self)
             else:
                 coro = cast("Coroutine[Any, Any, Any]", wanted)
                 drive = self._drive(coro)
                 drive.send(None)  # into it, for a task cancelled before its first step never is
-                self._task = self._loop.create_task(drive, context=self._context)
+                self._task = self._run_queue.loop.create_task(drive, context=self._context)
 
     def _finish(self, reason: ExitReason) -> None:
         life, self._life = self._life, None

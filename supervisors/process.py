@@ -134,7 +134,7 @@ class Process(LifeRunner):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that this process runs on."""
-        return self._loop
+        return self._run_queue.loop
 
     @property
     def callback_task(self) -> "asyncio.Task[None] | None":
@@ -181,7 +181,7 @@ class Process(LifeRunner):
     def launch(self, system: "System", parent: "Process | None") -> None:
         """Begin the life in ``system``, started by ``parent``. Call once, on the System's loop."""
         self._system = system
-        self._loop = system.loop
+        self._run_queue = system.run_queue
         self.ref.parent = parent.ref if parent is not None else None
         self.ref.pid = system.adopt(self)
         context = self._context = copy_context()
@@ -298,7 +298,7 @@ class Process(LifeRunner):
             del handle  # which refers to this function
             function(*args)
 
-        handle = self._loop.call_later(delay, fire)
+        handle = self.loop.call_later(delay, fire)
         if self._timers is None:
             self._timers = {}
         self._timers[handle] = None
@@ -402,7 +402,7 @@ class Process(LifeRunner):
     def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:  # noqa: FBT001
         if sender is not self.ref and self._in_callback:
             # Signals are asynchronous: what a callback does to others comes back to it when it is done.
-            self._loop.call_soon(self._signalled, sender, reason, linked)
+            self.loop.call_soon(self._signalled, sender, reason, linked)
         elif isinstance(reason, Kill) and not linked:
             self.end(Killed())
         elif self.trap_exit:
@@ -426,7 +426,7 @@ class Process(LifeRunner):
         """Wait until the process has ended and return its exit reason. Safe to cancel."""
         if self.ref._process is None:
             return self.ref.exit_reason
-        end: asyncio.Future[ExitReason] = self._loop.create_future()
+        end: asyncio.Future[ExitReason] = self.loop.create_future()
         if self._ends is None:
             self._ends = []
         self._ends.append(end)
@@ -487,7 +487,7 @@ class Process(LifeRunner):
         """Begin the life as Pykka's ``start`` does: linked to nothing, waited for by nobody. In any thread."""
         self._registered = True
         self._system = system
-        self._loop = system.loop
+        self._run_queue = system.run_queue
         system.run_in_loop(self.launch, system, None)
 
     def receive_envelope(self, envelope: Any) -> None:

@@ -27,6 +27,7 @@ from supervisors.errors import (
     SystemStoppedError,
 )
 from supervisors.exit_reason import ExitReason, Shutdown
+from supervisors.life import RunQueue
 from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.spawn import spawn, stop_process
@@ -55,6 +56,7 @@ class System:
         self.name = name
         self.random = random.Random(seed)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._run_queue: RunQueue | None = None
         self._thread = 0
         self._pids = itertools.count(1)
         self._names: dict[str, Ref] = {}
@@ -117,6 +119,13 @@ class System:
             self._bind()
         assert self._loop is not None  # noqa: S101 -- _bind set it
         return self._loop
+
+    @property
+    def run_queue(self) -> RunQueue:
+        """The processes that have something to do."""
+        if self._run_queue is None:
+            self._run_queue = RunQueue(self.loop)
+        return self._run_queue
 
     @property
     def thread(self) -> int:

@@ -4,7 +4,9 @@ Both ends may open streams. Whoever holds the connection is its owner, hears wha
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -22,10 +24,13 @@ __all__ = ["Connection"]
 MAX_STREAMS: Final = 64  # that this side has open at once; more make aioquic slow, which visits each for every packet
 MAX_UNSENT_BYTES: Final = 4 * 1_048_576  # queued in the engine: the peer's window is shut, or the path is slow
 MAX_PARTIAL_BYTES: Final = 8 * 1_048_576  # of frames that have not come whole, over all streams
+MAX_UNTOLD_BYTES: Final = 1_048_576  # kept for an owner who is still to come
+HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; of one that was accepted: its Initial may have been forged
+DOUBT_INTERVAL: Final = 0.1  # seconds; hints that the peer is gone cost their sender nothing
 
 _TIMER_GRAIN: Final = 0.001  # seconds; the finest an event loop waits
 _UNIDIRECTIONAL: Final = 0x02  # RFC 9000, 2.1
-_ACCEPTOR: Final = 0x01
+_UNTOLD_BYTES: Final = 1000  # about what one event or frame takes, beside its payload
 
 
 class Connection(EngineEvents):
@@ -33,6 +38,7 @@ class Connection(EngineEvents):
 
     Attributes:
         address: where the peer is; it may move (RFC 9000, section 9).
+        first_address: where it was at first.
         dialled: whether this side dialled.
         is_established: whether the QUIC handshake is done.
         is_closed: whether it has ended, for whatever reason.
@@ -43,6 +49,7 @@ class Connection(EngineEvents):
         self, endpoint: "QuicEndpoint", quic: EngineConnection, address: Address, now: float, *, dialled: bool
     ) -> None:
         self.address = address
+        self.first_address = address
         self.dialled = dialled
         self.is_established = False
         self.is_closed = False
@@ -50,17 +57,21 @@ class Connection(EngineEvents):
         self._endpoint = endpoint
         self._quic = quic
         self._owner: ConnectionOwner | None = None
-        self._untold: list[Callable[[ConnectionOwner], None]] = []
-        self._readers: dict[int, FrameReader] = {}
+        self._untold: deque[Callable[[ConnectionOwner], None]] = deque()
+        self._untold_bytes = 0
+        self._arrived: list[StreamFrame] = []
+        self._own_streams: set[int] = set()  # that the peer has not ended
+        self._stopped: set[int] = set()  # not read any more; the peer has not ended them
+        self._readers: dict[int, FrameReader] = {}  # of streams that the peer has not ended with their first bytes
         self._partial_since: dict[int, float] = {}
         self._partial_bytes = 0
-        self._arrived: list[StreamFrame] = []
-        self._own_streams: set[int] = set()
         self._starved = False
-        self._unsent_bytes = 0
+        self._unsent_bytes = 0  # or more
         self._full = False
+        self._doubted_at = -inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._give_up_at = inf if dialled else now + HANDSHAKE_TIMEOUT
         self._now = now  # when the last datagrams came
 
     @override
@@ -72,9 +83,8 @@ class Connection(EngineEvents):
     def own(self, owner: ConnectionOwner) -> None:
         """Tell ``owner`` what happens from now on, and first what has happened since the beginning."""
         self._owner = owner
-        untold, self._untold = self._untold, []
-        for tell in untold:
-            tell(owner)
+        while self._untold:
+            self._untold.popleft()(owner)
 
     def peer_certificate(self) -> bytes | None:
         """Return the certificate, DER, that the acceptor showed; None at the acceptor itself."""
@@ -118,10 +128,24 @@ class Connection(EngineEvents):
             self._endpoint.touch(self)
 
     def finish_stream(self, stream_id: int) -> None:
-        """End a stream on this side; what the peer still sends on it is not waited for."""
+        """End a stream on this side; what the peer still sends on one that was opened here is ignored."""
         if not self.is_closed:
             self._quic.send_stream_data(stream_id, b"", end_stream=True)
-            self._own_streams.discard(stream_id)
+            if stream_id in self._own_streams:
+                self._own_streams.discard(stream_id)
+                self._ignore(stream_id)
+            self._endpoint.touch(self)
+
+    def pause_reading(self) -> None:
+        """Let the peer send no more than it may already (`QuicSettings.max_data` bytes); pings and answers go on."""
+        if not self.is_closed:
+            self._quic.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the peer send again."""
+        if not self.is_closed:
+            self._quic.resume_reading()
+            self._drain()
             self._endpoint.touch(self)
 
     def overdue_streams(self, timeout: float) -> list[int]:
@@ -157,21 +181,25 @@ class Connection(EngineEvents):
     def transmit(self, now: float) -> Sequence[tuple[bytes, Address]]:
         """Return the datagrams to send now, and arm the timer."""
         datagrams = self._quic.datagrams_to_send(now)
+        if self.is_closed:
+            self._quic.drain(self)  # with nobody to tell, a close is over at once
+        else:
+            self._tell_writable()
         self._arm(now)
-        if self._full and self._quic.unsent_bytes() < MAX_UNSENT_BYTES // 2:
-            self._unsent_bytes = self._quic.unsent_bytes()
-            self._full = False
-            self._tell(lambda owner: owner.writable())
         return datagrams
 
     def doubt(self) -> None:
-        """Pass on that somebody says the peer is gone."""
-        self._tell(lambda owner: owner.doubted())
+        """Pass on that somebody says the peer is gone, unless that was just said."""
+        now = self._endpoint.now()
+        if now - self._doubted_at >= DOUBT_INTERVAL:
+            self._doubted_at = now
+            self._tell(lambda owner: owner.doubted())
 
     def fail(self, error: MaculaError) -> None:
         """End at once, without a word to the peer."""
-        self._disarm()
         self._end(error)
+        self._disarm()
+        self._endpoint.forget(self)
 
     # What the engine tells
 
@@ -185,36 +213,41 @@ class Connection(EngineEvents):
 
     @override
     def handshake_completed(self) -> None:
-        self.is_established = True
-        self._endpoint.established(self)
-        self._tell(lambda owner: owner.established())
+        if not self.is_closed:
+            self.is_established = True
+            self._endpoint.established(self)
+            self._tell(lambda owner: owner.established())
 
     @override
     def stream_data_received(self, stream_id: int, data: bytes, end_stream: bool) -> None:
         reader = self._readers.get(stream_id)
         if reader is None:
-            frame = whole_frame(data)
-            if frame is not None:
-                self._arrived.append(StreamFrame(stream_id, frame, end_stream))
-                if end_stream:
-                    self._own_streams.discard(stream_id)
+            if stream_id in self._stopped or stream_id & _UNIDIRECTIONAL or self.is_closed:
+                self._unwanted(stream_id, end_stream=end_stream)
+                return
+            if end_stream and (frame := whole_frame(data)) is not None:
+                self._arrived.append(StreamFrame(stream_id, frame, end_stream=True))
+                self._own_streams.discard(stream_id)
                 return
             reader = self._readers[stream_id] = FrameReader()
         before = reader.unread_bytes
         reader.receive(data)
         self._take_frames(stream_id, reader, end_stream=end_stream)
-        self._count_partial(stream_id, before, reader.unread_bytes)
+        self._count_partial(stream_id, reader.unread_bytes - before)
         if end_stream:
-            self._finish_reading(stream_id)
+            self._stream_ended(stream_id)
 
     @override
     def stream_reset(self, stream_id: int, error_code: int) -> None:
-        self._finish_reading(stream_id)
-        self._fail_stream(stream_id, stream_refused(error_code))
+        is_wanted = stream_id not in self._stopped and not stream_id & _UNIDIRECTIONAL
+        self._stream_ended(stream_id)
+        if is_wanted:
+            self._quic.reset_stream(stream_id, CloseCode.NORMAL)  # nobody waits for an answer
+            self._fail_stream(stream_id, stream_refused(error_code))
 
     @override
     def stop_sending_received(self, stream_id: int, error_code: int) -> None:
-        self._fail_stream(stream_id, stream_refused(error_code))
+        self.count("stream_stopped")  # of the other direction it says nothing: an answer may be under way
 
     @override
     def ping_acknowledged(self, uid: int) -> None:
@@ -226,84 +259,134 @@ class Connection(EngineEvents):
 
     @override
     def connection_terminated(self) -> None:
-        self._disarm()
-        self._end(ConnectionLostError("network", CloseCode.NORMAL, "terminated"))
-        self._endpoint.forget(self)
+        self.fail(ConnectionLostError("network", CloseCode.NORMAL, "terminated"))
 
     # Helpers
 
     def _drain(self) -> None:
         self._quic.drain(self)
         self._tell_frames()
-        if self._starved and len(self._own_streams) < MAX_STREAMS:
-            self._starved = False
-            self._tell(lambda owner: owner.writable())
 
     def _take_frames(self, stream_id: int, reader: FrameReader, *, end_stream: bool) -> None:
         """Put what ``reader`` has into the list for the owner, the stream's end with the last."""
         arrived = self._arrived
         while True:
+            frame: Frame | RemoteProtocolError | None
             try:
                 frame = reader.next_frame()
             except RemoteProtocolError as error:
-                arrived.append(StreamFrame(stream_id, error, end_stream and not reader.unread_bytes))
-                if error.code == "frame_too_large":
-                    self._stop_reading(stream_id, CloseCode.PROTOCOL_VIOLATION)
-                    return
-                continue
+                frame = error
+            ends = end_stream and not reader.unread_bytes
             if frame is None:
                 break
-            arrived.append(StreamFrame(stream_id, frame, end_stream and not reader.unread_bytes))
+            arrived.append(StreamFrame(stream_id, frame, ends))
+            if isinstance(frame, RemoteProtocolError) and frame.code == "frame_too_large":
+                self._stop_reading(stream_id, CloseCode.PROTOCOL_VIOLATION)
+                return
         if end_stream and not (arrived and arrived[-1].stream_id == stream_id and arrived[-1].end_stream):
             arrived.append(StreamFrame(stream_id, _cut_off(reader), end_stream=True))
 
-    def _count_partial(self, stream_id: int, before: int, after: int) -> None:
-        self._partial_bytes += after - before
-        if not after:
+    def _count_partial(self, stream_id: int, more: int) -> None:
+        """Count the bytes of the frame that is under way on a stream; too many in all, and the stream is cut."""
+        reader = self._readers.get(stream_id)
+        if reader is None:
+            return  # stopped meanwhile
+        self._partial_bytes += more
+        if not reader.unread_bytes:
             self._partial_since.pop(stream_id, None)
         elif stream_id not in self._partial_since:
             self._partial_since[stream_id] = self._now
         if self._partial_bytes > MAX_PARTIAL_BYTES:
-            self._stop_reading(stream_id, CloseCode.OVERLOADED)
+            self.abandon_stream(stream_id, CloseCode.OVERLOADED)
             self._fail_stream(stream_id, OverloadedError("bytes of unfinished frames", MAX_PARTIAL_BYTES))
 
-    def _stop_reading(self, stream_id: int, code: CloseCode) -> None:
-        self._quic.stop_stream(stream_id, code)
-        self._finish_reading(stream_id)
+    def _unwanted(self, stream_id: int, *, end_stream: bool) -> None:
+        """Drop what came on a stream that is not read. Those of one direction are none of the mesh's."""
+        if end_stream:
+            self._stream_ended(stream_id)
+        elif stream_id not in self._stopped and not self.is_closed:
+            self.count("unidirectional_stream")
+            self._quic.stop_stream(stream_id, CloseCode.PROTOCOL_VIOLATION)
+            self._stopped.add(stream_id)
 
-    def _finish_reading(self, stream_id: int) -> None:
+    def _stop_reading(self, stream_id: int, code: CloseCode) -> None:
+        if stream_id in self._readers or stream_id in self._own_streams:
+            self._quic.stop_stream(stream_id, code)
+            self._ignore(stream_id)
+
+    def _ignore(self, stream_id: int) -> None:
+        """Read nothing more of a stream that the peer has not ended."""
+        self._forget_reader(stream_id)
+        self._stopped.add(stream_id)
+
+    def _stream_ended(self, stream_id: int) -> None:
+        self._forget_reader(stream_id)
+        self._stopped.discard(stream_id)
+        self._own_streams.discard(stream_id)
+
+    def _forget_reader(self, stream_id: int) -> None:
         reader = self._readers.pop(stream_id, None)
         if reader is not None:
             self._partial_bytes -= reader.unread_bytes
-        self._partial_since.pop(stream_id, None)
-        self._own_streams.discard(stream_id)
+            self._partial_since.pop(stream_id, None)
 
     def _tell_frames(self) -> None:
         if self._arrived:
             frames, self._arrived = self._arrived, []
+            if self._owner is None:
+                self._untold_bytes += sum(_UNTOLD_BYTES + _payload_bytes(item) for item in frames)
             self._tell(lambda owner: owner.frames_received(frames))
 
     def _fail_stream(self, stream_id: int, error: MaculaError) -> None:
         self._tell_frames()
         self._tell(lambda owner: owner.stream_failed(stream_id, error))
 
+    def _tell_writable(self) -> None:
+        if self._starved and len(self._own_streams) < MAX_STREAMS:
+            self._starved = False
+            self._tell(lambda owner: owner.writable())
+        if self._full and self._quic.unsent_bytes() < MAX_UNSENT_BYTES // 2:
+            self._unsent_bytes = self._quic.unsent_bytes()
+            self._full = False
+            self._tell(lambda owner: owner.writable())
+
     def _tell(self, tell: Callable[[ConnectionOwner], None]) -> None:
-        if self._owner is None:
-            self._untold.append(tell)
-        elif not self.is_closed:
+        if self.is_closed:
+            return
+        if self._owner is not None and not self._untold:
             tell(self._owner)
+            return
+        self._untold.append(tell)
+        self._untold_bytes += _UNTOLD_BYTES
+        if self._untold_bytes > MAX_UNTOLD_BYTES and self._owner is None:
+            self.close(CloseCode.OVERLOADED, "more than is kept until somebody takes the connection")
 
     def _end(self, error: MaculaError) -> None:
-        if not self.is_closed:
-            self._tell_frames()
-            self._tell(lambda owner: owner.lost(error))
-            self.is_closed = True
-            self._readers.clear()
-            self._own_streams.clear()
+        """Tell the owner that the connection has ended, as the last thing."""
+        if self.is_closed:
+            return
+        self._tell_frames()
+        if self.is_closed:  # the owner closed it, or had not come and it was too much
+            return
+        self.is_closed = True
+        if self._owner is None:
+            self._untold.append(lambda owner: owner.lost(error))
+        else:
+            self._untold.clear()
+            self._owner.lost(error)
+        self._readers.clear()
+        self._partial_since.clear()
+        self._partial_bytes = 0
+        self._own_streams.clear()
+        self._stopped.clear()
+
+    def _due_at(self) -> float | None:
+        at = self._quic.timer()
+        return at if self.is_established or (at is not None and at < self._give_up_at) else self._give_up_at
 
     def _arm(self, now: float) -> None:
-        """Have `_time` called when the engine wants it. A timer that is early enough is left: it looks again."""
-        at = self._quic.timer()
+        """Have `_time` called when something is due. A timer that is early enough is left: it looks again."""
+        at = self._due_at()
         if at is None:
             self._disarm()
         elif self._timer is None or at < self._timer_at:
@@ -318,15 +401,27 @@ class Connection(EngineEvents):
 
     def _time(self) -> None:
         self._timer = None
-        now = self._endpoint.now()
-        at = self._quic.timer()
-        if at is not None and at <= now:
-            self._quic.handle_timer(now)
-            self._drain()
+        now, at = self._endpoint.now(), self._due_at()
+        if at is not None and at > now:
+            self._arm(now)
+        else:
+            self._endpoint.attempt(self, self._handle_timer, now)
+
+    def _handle_timer(self, now: float) -> None:
+        if now >= self._give_up_at and not self.is_established:
+            self.count("handshake_timeout")
+            self.fail(ConnectionLostError("local", CloseCode.HANDSHAKE_TIMEOUT, "no QUIC handshake in time"))
+            return
+        self._quic.handle_timer(now)
+        self._drain()
         self._endpoint.touch(self)
 
 
-def _cut_off(reader: FrameReader) -> Frame | RemoteProtocolError | None:
+def _cut_off(reader: FrameReader) -> RemoteProtocolError | None:
     if reader.unread_bytes:
         return RemoteProtocolError("incomplete_payload", f"the stream ended {reader.unread_bytes} bytes into a frame")
     return None
+
+
+def _payload_bytes(item: StreamFrame) -> int:
+    return len(item.frame.payload) if isinstance(item.frame, Frame) else 0

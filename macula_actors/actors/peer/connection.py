@@ -39,6 +39,7 @@ from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Est
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import Address, StreamFrame
 from supervisors import (
+    CallError,
     Continue,
     Exit,
     ExitReason,
@@ -46,18 +47,19 @@ from supervisors import (
     GenServer,
     NoReply,
     Refuse,
+    RequestId,
     Response,
     Shutdown,
     Stop,
     System,
     TimerRef,
     UnexpectedRequestError,
-    call,
     cancel_timer,
     cast,
     close_port,
     open_port,
     send_after,
+    send_request,
 )
 
 __all__ = ["DialTo", "PeerConnection", "TakeOver"]
@@ -114,6 +116,7 @@ class PeerConnection(GenServer):
         self._link: Connection | None = None
         self._greeter: Greeter | None = None
         self._addresses: deque[Address] = deque()  # still to be tried
+        self._dial: RequestId | None = None
         self._violations = 0
         self._closing: CloseCode | None = None
         self._is_active = False
@@ -143,13 +146,22 @@ class PeerConnection(GenServer):
                 return self._ended(ConnectionLostError("local", CloseCode.NORMAL, "where the node is is not known"))
         return NoReply()
 
-    async def _dial_next(self, error: MaculaError) -> NoReply | Stop:
+    def _dial_next(self, error: MaculaError) -> NoReply | Stop:
         """Dial the next address of the peer; ``error`` is what became of the one before."""
         if not self._addresses or not isinstance(self._start, DialTo):
             return self._ended(error)
         if self._link is not None:
             close_port(self._link)
-        link = await call(ENDPOINT, Dial(self._addresses.popleft(), OwnerMailbox(self.actor_ref)))
+        self._dial = send_request(ENDPOINT, Dial(self._addresses.popleft(), OwnerMailbox(self.actor_ref)))
+        return NoReply()
+
+    def _dialled(self, request: RequestId) -> NoReply | Stop:
+        """Go on with the connection that the endpoint has begun."""
+        assert isinstance(self._start, DialTo)  # noqa: S101 -- who else dials
+        try:
+            link: Connection = request.result()
+        except CallError as error:
+            return self._ended(ConnectionLostError("local", CloseCode.INTERNAL, f"no endpoint: {error}"))
         settings, clock_ms = self.config.handshake, self.config.wall_clock_ms
         self._greeter = DiallerGreeter(link, settings, clock_ms, expected=self._start.contact.node_id)
         self._take(link)
@@ -191,10 +203,12 @@ class PeerConnection(GenServer):
                 raise UnexpectedRequestError(request)
 
     @override
-    async def handle_info(self, info: object) -> NoReply | Stop | None:
+    def handle_info(self, info: object) -> NoReply | Stop | None:
         match info:
             case FramesReceived(frames):
                 return self._receive(frames)
+            case Response(request) if request is self._dial:
+                return self._dialled(request)
             case Response(request):
                 self._incoming.answered(request)
                 return self._close_if_done()
@@ -203,18 +217,18 @@ class PeerConnection(GenServer):
             case Ponged(uid):
                 self._upkeep.liveness.ponged(uid, self._system.now())
             case Doubted():
-                return await self._doubted()
+                return self._doubted()
             case StreamFailed(stream_id, error):
                 return self._stream_failed(stream_id, error)
             case _Tick():
                 return self._look_after()
             case Resolved(addresses, reason):
                 self._addresses.extend(addresses)
-                return await self._dial_next(ConnectionLostError("network", CloseCode.NORMAL, reason))
+                return self._dial_next(ConnectionLostError("network", CloseCode.NORMAL, reason))
             case LinkEstablished():
                 return self._greeted(self._greeter.begin() if self._greeter is not None else None)
             case Lost(error):
-                return await self._lost(error)
+                return self._lost(error)
             case _GreetingTimeout() if self.peer is None:
                 return self._close(ConnectionLostError("local", CloseCode.HANDSHAKE_TIMEOUT, "no handshake in time"))
             case _DrainTimeout():
@@ -249,6 +263,7 @@ class PeerConnection(GenServer):
         now = self._system.now()
         self.peer = peer
         self._upkeep = Upkeep(self._link, self.config, now)
+        self._upkeep.look(now)  # the first ping measures the round trip; what is heard at once would put it off
         self._schedule(now)
         self._announce()
         postponed, self._greeter = self._greeter.postponed, None
@@ -352,12 +367,12 @@ class PeerConnection(GenServer):
 
     def _report(self) -> None:
         in_flight = len(self._outgoing) + len(self._incoming)
-        self._is_active = in_flight > 0
-        if in_flight or self._reported:
+        was_active, self._is_active = self._is_active, in_flight > 0
+        if was_active or in_flight or self._reported:  # what the peer alone uses is not idle either
             self._reported = in_flight
             cast(PEER_CONNECTOR, Busy(self.actor_ref, in_flight))
 
-    async def _doubted(self) -> NoReply | Stop:
+    def _doubted(self) -> NoReply | Stop:
         if self.peer is not None:
             self._upkeep.liveness.hint(self._system.now())
             self._schedule(self._system.now())
@@ -367,9 +382,9 @@ class PeerConnection(GenServer):
 
     # The end
 
-    async def _lost(self, error: MaculaError) -> NoReply | Stop:
+    def _lost(self, error: MaculaError) -> NoReply | Stop:
         if self._link is not None and not self._link.is_established and self._addresses:
-            return await self._dial_next(error)
+            return self._dial_next(error)
         return self._ended(error)
 
     def _close_when_done(self, code: CloseCode) -> NoReply | Stop:

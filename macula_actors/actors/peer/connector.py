@@ -177,6 +177,9 @@ class PeerConnector(GenServer):
     def _carry(self, contact: Contact, exchange: Exchange, request: Request, from_: From) -> NoReply | Refuse:
         now = self._system.now()
         match self.pool.want(contact, _Waiter(from_, request), exchange.deadline, now):
+            case Use(connection) if not connection.is_alive():  # its Down is on the way
+                self._ended(connection, connection.exit_reason)
+                return self._carry(contact, exchange, request, from_)
             case Use(connection):
                 forward(from_, connection, exchange)
                 return NoReply()
@@ -205,6 +208,7 @@ class PeerConnector(GenServer):
     def _close_connection(self, contact: Contact) -> bool:
         match self.pool.state(contact):
             case Live(connection):
+                self.pool.discard(connection, self._system.now())
                 connection.cast(CloseWhenDone(CloseCode.NORMAL))
                 return True
             case _:

@@ -204,6 +204,12 @@ class ConnectionPool(Generic[C, W]):
             delay = self._backoff.delay(peer.failures + 1, rng, error)
             self._back_off(peer, Refusal.DIAL_FAILED, error, now + delay)
 
+    def discard(self, connection: C, now: float) -> None:
+        """Forget ``connection``, if it is in the pool: it is going to be closed because somebody wants it so."""
+        link = self._links.get(connection)
+        if link is not None:
+            self._drop(link, now)
+
     def used(self, connection: C, now: float) -> None:
         """Note that something went over ``connection``, if it is in the pool."""
         link = self._links.get(connection)

@@ -3,12 +3,14 @@
 import gc
 import logging
 import random
+import ssl
 import weakref
 
 import pytest
 from aioquic.quic.packet import encode_quic_retry
 from cryptography import x509
 
+from macula_actors.transport.credentials import Credentials
 from macula_actors.transport.engine_connection import silence
 from macula_actors.transport.engines import engine
 from macula_actors.transport.interface import QuicSettings
@@ -51,6 +53,23 @@ def test_certificates_of_other_keys_are_taken(dialling, accepting, key):
     joined.run(1)
 
     assert joined.dialler.heard.established == 1
+
+
+def test_a_certificate_of_an_unknown_kind_of_key_ends_the_handshake(dialling):
+    known, unknown = (
+        bytes.fromhex("06032b6570"),
+        bytes.fromhex("06032b6573"),
+    )  # the object identifier of Ed25519, and none
+    der = ssl.PEM_cert_to_DER_cert(CREDENTIALS.certificate.decode()).replace(known, unknown)
+    odd = Credentials(ssl.DER_cert_to_PEM_cert(der).encode(), CREDENTIALS.private_key)
+    joined = Pair(made(dialling, QuicSettings()), engine("aioquic", odd, QuicSettings()))
+
+    joined.run(5)
+
+    ((code, _, application),) = joined.dialler.heard.closed
+    assert not application
+    assert code == 1 or 0x100 <= code < 0x200  # an internal error, or a TLS alert
+    assert joined.dialler.heard.established == 0
 
 
 def test_another_application_protocol_fails_the_handshake(pair):
@@ -416,6 +435,32 @@ def test_a_paused_reader_stops_the_sender(pair):
     assert joined.acceptor.heard.data == dict.fromkeys(streams, payload)
 
 
+def test_a_paused_reader_stops_the_sender_of_a_single_stream(pair):
+    joined = pair(settings=QuicSettings(max_data=4 * MIB, max_stream_data=MIB // 4))
+    joined.run(1)
+    joined.acceptor.connection.pause_reading()
+
+    send(joined.dialler, bytes(MIB))
+    joined.run(5)
+
+    assert joined.acceptor.heard.received_bytes <= MIB // 4
+    assert joined.dialler.connection.unsent_bytes() == MIB - MIB // 4
+
+
+def test_bytes_that_wait_for_a_lost_one_take_room_of_the_window(pair):
+    joined = pair(settings=QuicSettings(max_data=MIB // 4, max_stream_data=4 * MIB), dialler_settings=QuicSettings())
+    joined.run(1)
+    first = []
+    joined.change = lambda datagram: (
+        [] if len(datagram) > 1000 and not first.append(datagram) and len(first) == 1 else [datagram]
+    )
+    send(joined.dialler, bytes(MIB), end_stream=True)
+
+    joined.run(60, until=lambda: joined.acceptor.heard.ended)
+
+    assert joined.acceptor.heard.received_bytes == MIB
+
+
 def test_a_reader_that_pauses_in_the_middle_gets_no_more_than_a_window(pair):
     joined = pair(settings=QuicSettings(max_data=MIB, max_stream_data=MIB))
     joined.run(1)
@@ -508,6 +553,31 @@ def test_everything_arrives_though_a_fifth_is_lost(pair, seed):
     assert joined.acceptor.heard.ended == [stream_id]
     assert joined.dialler.heard.pings == [9]
     assert joined.steps < 20_000  # time never stands still between timers
+
+
+@pytest.mark.parametrize("seed", [79, 91, 274, 342])
+def test_time_goes_on_where_a_timer_is_rounded(dialling, accepting, seed):
+    instant, visits = 0.0, 0
+    most = 0
+    joined = Pair(
+        made(dialling, QuicSettings()), made(accepting, QuicSettings()), loss=0.2, seed=seed, now=starting_at(seed)
+    )
+
+    def look():
+        nonlocal instant, visits, most
+        visits = visits + 1 if joined.now == instant else 0
+        instant, most = joined.now, max(most, visits)
+        return most > 100
+
+    joined.run(3, until=look)
+    send(joined.dialler, bytes(30_000), end_stream=True)
+    joined.run(10, until=look)
+
+    assert most < 20
+
+
+def starting_at(seed):
+    return random.Random(seed).uniform(0, 100_000)
 
 
 def test_one_history_is_lived_twice_alike(pair):
