@@ -63,8 +63,8 @@ class RequestId:
         self.server = server
         self.request = request
         self.arrival = 0
-        self._asker = Process.caller()
-        self._loop = asyncio.get_running_loop()
+        self._asker = asker = Process.caller()
+        self._loop = asyncio.get_running_loop() if asker is None else asker.loop
         self._thread = get_ident()
         self._response = Response(self)
         self._from: From | None = None

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Coroutine
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -79,7 +80,7 @@ class Ref(ActorRef[Any]):
         if process is None or process.ending is not None:
             raise ServerDownError(NoProcess(), self, request)
         loop = process.loop
-        if loop is not asyncio._get_running_loop():
+        if get_ident() != process.system.thread or not loop.is_running():  # asyncio's own question is a system call
             return await self._ask_from_afar(request, timeout, wrap, loop)
         caller = process.caller()
         if caller is process and asyncio.current_task() is process.callback_task:

@@ -33,7 +33,7 @@ from macula_actors.core.peer.handshake import PeerInfo, Refused, Security
 from macula_actors.core.wire.decoder import decode_frame
 from macula_actors.core.wire.frame import Frame
 from macula_actors.core.wire.messages import Disconnect, Message
-from macula_actors.errors import ConnectionLostError, MaculaError, RemoteProtocolError
+from macula_actors.errors import BadProofError, ConnectionLostError, MaculaError, ProtocolError, RemoteProtocolError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
 from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Resolved
 from macula_actors.transport.connection import Connection
@@ -385,6 +385,7 @@ class PeerConnection(GenServer):
     def _lost(self, error: MaculaError) -> NoReply | Stop:
         if self._link is not None and not self._link.is_established and self._addresses:
             return self._dial_next(error)
+        self._count(f"lost_{code_of(error).label}")
         return self._ended(error)
 
     def _close_when_done(self, code: CloseCode) -> NoReply | Stop:
@@ -399,8 +400,12 @@ class PeerConnection(GenServer):
         return self._close(ConnectionLostError("local", self._closing, "closed"), self._closing)
 
     def _close(self, error: MaculaError, code: CloseCode | None = None) -> Stop:
+        code = code_of(error) if code is None else code
+        self._count(f"closed_{code.label}")
         if self._link is not None:
-            self._link.close(code_of(error) if code is None else code, "" if code is None else str(error)[:100])
+            # what a stranger may be told: no name of a realm
+            reason = error.detail if isinstance(error, ProtocolError | BadProofError) else ""
+            self._link.close(code, reason[:100])
         return self._ended(error)
 
     def _ended(self, error: MaculaError) -> Stop:
