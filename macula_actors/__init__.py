@@ -4,4 +4,4 @@ from loguru import logger
 
 __all__: list[str] = []
 
-logger.disable(__name__)  # a library is silent until its user wants to hear it
+logger.disable(__name__)  # noqa: RUF067 -- a library is silent until the program enables it

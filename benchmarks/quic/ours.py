@@ -21,7 +21,7 @@ from macula_actors.systems.mesh_system import MeshSystem
 from macula_actors.transport.engines import EngineName
 from supervisors import From, GenServer, Ref, Reply, System, TableOwner
 
-__all__ = ["connect", "dialling", "serve"]
+__all__ = ["connect", "dialling", "find", "make_config", "node", "serve"]
 
 ECHO = "echo"
 REPLY_BYTES = 100
@@ -38,20 +38,25 @@ class Echo(GenServer):
         return Reply(wire.Reply(call_id=call.call_id, result=call.args[:REPLY_BYTES]))
 
 
-@asynccontextmanager
-async def _node(engine: EngineName) -> AsyncGenerator[System]:
+def make_config(engine: EngineName) -> MeshConfig:
+    """Return the settings of a new node on loopback."""
     handshake = HandshakeSettings(identity=Identity.generate(), realm="com.example.benchmark")
     peer = PeerConfig(handshake=handshake, routes={wire.Call: ECHO})
+    return MeshConfig(listen=Endpoint("127.0.0.1", 0), engine=engine, peer=peer)
+
+
+@asynccontextmanager
+async def node(config: MeshConfig) -> AsyncGenerator[System]:
+    """Run a node that echoes."""
     async with System("node") as system:
         await system.start(TableOwner, name=TABLES)
         await system.start(Echo, name=ECHO)
-        await system.start(
-            MeshSystem, MeshConfig(listen=Endpoint("127.0.0.1", 0), engine=engine, peer=peer), name=MESH_SYSTEM
-        )
+        await system.start(MeshSystem, config, name=MESH_SYSTEM)
         yield system
 
 
-def _find(system: System, name: str) -> Ref:
+def find(system: System, name: str) -> Ref:
+    """Return the process of ``system`` that is registered as ``name``."""
     ref = system.whereis(name)
     assert ref is not None
     return ref
@@ -59,16 +64,16 @@ def _find(system: System, name: str) -> Ref:
 
 async def serve(engine: EngineName, announce: Callable[[str], None]) -> None:
     """Answer until cancelled."""
-    async with _node(engine) as system:
-        announce(str(await _find(system, ENDPOINT).call(GetAddress())))
+    async with node(make_config(engine)) as system:
+        announce(str(await find(system, ENDPOINT).call(GetAddress())))
         await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def connect(engine: EngineName, where: str) -> AsyncGenerator[Request]:
     """Start a node and connect it."""
-    async with _node(engine) as system:
-        connector, contact, rng = _find(system, PEER_CONNECTOR), Contact(Endpoint.parse(where)), Random()
+    async with node(make_config(engine)) as system:
+        connector, contact, rng = find(system, PEER_CONNECTOR), Contact(Endpoint.parse(where)), Random()
 
         async def ask(data: bytes) -> bytes:
             call = wire.Call(procedure=ECHO, args=data, call_id=message_id(rng))
@@ -86,8 +91,8 @@ async def dialling(engine: EngineName, where: str) -> AsyncGenerator[Callable[[]
     idle: list[Ref] = []
     async with AsyncExitStack() as stack:
         for _ in range(max(DIALS)):
-            system = await stack.enter_async_context(_node(engine))
-            idle.append(_find(system, PEER_CONNECTOR))
+            system = await stack.enter_async_context(node(make_config(engine)))
+            idle.append(find(system, PEER_CONNECTOR))
 
         async def dial() -> None:
             connector = idle.pop()

@@ -5,7 +5,7 @@ Erlang: macula_peer_connector:send_message/4 and, missing there, an answer.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from macula_actors.core.peer.contact import Contact, Key
 from macula_actors.core.peer.handshake import PeerInfo
@@ -42,8 +42,7 @@ DEFAULT_TIMEOUT: Final = 5.0  # seconds; macula.hrl, DEFAULT_NETWORK_TIMEOUT_MS
 GRACE: Final = 0.05  # seconds after the deadline, in which the connector still says why there was no connection
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """Send ``frame`` on a stream of its own. Answered with the `Message` that comes back, None if none does.
 
     ``deadline`` is an instant of the System's clock; after it nobody waits, and the peer is told to stop.
@@ -54,8 +53,7 @@ class Exchange:
     wants_reply: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Do ``exchange`` with ``contact``, over whichever connection leads there."""
 
     contact: Contact
@@ -74,8 +72,7 @@ class GetStats:
     """Answered with `ConnectorStats`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(NamedTuple):
     """A message from ``peer``, over ``connection``, for the server that handles its type: a call.
 
     Reply with the `Message` to answer, or None. An error of this package that it is refused with goes to the peer.

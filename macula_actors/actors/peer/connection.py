@@ -338,7 +338,9 @@ class PeerConnection(GenServer):
             self._schedule(self._system.now())
 
     def _schedule(self, now: float) -> None:
-        interval = BUSY_TICK if self._is_active else self.config.partial_timeout
+        config = self.config
+        is_soon = self._is_active or self._closing is not None
+        interval = BUSY_TICK if is_soon else min(config.partial_timeout, config.stall_timeout)
         at = min(now + interval, self._upkeep.liveness.next_due())
         if self._tick is not None:
             if self._tick_at <= at:
@@ -392,11 +394,15 @@ class PeerConnection(GenServer):
         if self._closing is None:
             self._closing = code
             send_after(self.config.drain_timeout, self.actor_ref, _DrainTimeout())
+            if self.peer is not None:
+                self._schedule(self._system.now())
         return self._close_if_done() or NoReply()
 
     def _close_if_done(self) -> NoReply | Stop | None:
         if self._closing is None or (self.peer is not None and (len(self._outgoing) or len(self._incoming))):
             return None
+        if self._link is not None and self._link.unsent_bytes():
+            return None  # the last answer; the next look at the connection closes it
         return self._close(ConnectionLostError("local", self._closing, "closed"), self._closing)
 
     def _close(self, error: MaculaError, code: CloseCode | None = None) -> Stop:

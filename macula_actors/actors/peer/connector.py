@@ -232,7 +232,8 @@ class PeerConnector(GenServer):
         if connection not in self._dials:
             monitor(connection)
         self._known[connection] = str(node_id or key)
-        if self._dials.pop(connection, None) is not None and key is not None:
+        self._dials.pop(connection, None)
+        if key is not None:  # dialled, perhaps for the connector before this one
             self._carry_out(self.pool.established(key, connection, node_id, now))
         elif node_id is not None:
             self._carry_out(self.pool.accepted(connection, node_id, now))

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from macula_actors.core.peer.close_codes import CloseCode, message_refused
 from macula_actors.core.wire.messages import Error, Message
@@ -14,8 +14,7 @@ from supervisors import From
 __all__ = ["Outgoing"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
+class _Open(NamedTuple):
     exchange: Exchange
     from_: From
 

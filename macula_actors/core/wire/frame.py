@@ -1,8 +1,7 @@
 """Frames: a header of eight bytes, then the payload. Erlang: macula_protocol_encoder, macula_connection."""
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 
@@ -24,8 +23,7 @@ _HEADER: Final = struct.Struct(">BBBBI")  # version, type id, flags, reserved, l
 HEADER_BYTES: Final = _HEADER.size
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame that came in; ``type_id`` may be of no known type. Flags and reserved are ignored, as in the original."""
 
     type_id: int

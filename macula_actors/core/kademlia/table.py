@@ -1,0 +1,194 @@
+"""The routing table: the contacts of this node, in a bucket for each number of leading bits they share with it.
+
+Erlang: macula_routing_table (sorts all contacts for each question). Paper: Kademlia, sections 2.2 to 2.4.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import Final
+
+from macula_actors.core.kademlia.bucket import BucketLimits, KBucket, KnownContact
+from macula_actors.core.kademlia.bucket_decisions import Evicted, Kept, Ping, Refusal, Refused, Seen
+from macula_actors.core.kademlia.node_id import ID_BITS, ID_BYTES, NodeId
+from macula_actors.core.peer.contact import Contact
+
+__all__ = ["RoutingTable", "SavedContact"]
+
+_MAX_INDEX: Final = ID_BITS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SavedContact:
+    """A contact of a snapshot, and for how many seconds it had been silent."""
+
+    contact: Contact
+    silent_for: float
+
+
+class RoutingTable:
+    """Contacts that answered this node, in 256 buckets made on demand; this node itself is never among them.
+
+    All instants are of one monotonic clock, in seconds.
+
+    Args:
+        node_id: this node's.
+        limits: of each bucket.
+        refresh_after: seconds; a bucket in whose range nothing was looked up for so long needs a refresh. Paper, 2.3.
+    """
+
+    def __init__(self, node_id: NodeId, limits: BucketLimits | None = None, *, refresh_after: float = 3600.0) -> None:
+        self._node_id = node_id
+        self._number = int.from_bytes(node_id)
+        self._limits = limits or BucketLimits()
+        self._refresh_after = refresh_after
+        self._buckets: dict[int, KBucket] = {}  # none is empty
+        self._occupied = 0  # a bit for each of them: the first in which its ids differ from this node's
+        self._size = 0
+        self._looked_up_at: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __contains__(self, node_id: object) -> bool:
+        return isinstance(node_id, NodeId) and node_id in self.bucket(self._node_id.bucket_index(node_id))
+
+    def __iter__(self) -> Iterator[Contact]:
+        return (each.contact for index in sorted(self._buckets) for each in self._buckets[index].known)
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node's."""
+        return self._node_id
+
+    @property
+    def k(self) -> int:
+        """How many contacts a bucket holds."""
+        return self._limits.k
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """Which buckets have contacts, the farthest first."""
+        return sorted(self._buckets)
+
+    def bucket(self, index: int) -> KBucket:
+        """Return the bucket of ids that share ``index`` leading bits, 0 to 255, for reading; an empty one is new."""
+        return self._buckets.get(index) or KBucket(self._limits)
+
+    def seen(self, contact: Contact, now: float) -> Seen:
+        """Note that ``contact`` answered this node, or has proved otherwise that it is alive and who it says."""
+        if contact.node_id is None:
+            return Refused(Refusal.NO_NODE_ID)
+        index = self._node_id.bucket_index(contact.node_id)
+        if index == ID_BITS:
+            return Refused(Refusal.OWN_NODE)
+        bucket = self.bucket(index)
+        size = len(bucket)
+        decision = bucket.insert(contact, now)
+        self._resized(index, bucket, size)
+        return decision
+
+    def heard_of(self, contact: Contact) -> Ping | Refused:
+        """Return whether a contact that another node told of is worth a ping; nothing of it is kept."""
+        if contact.node_id is None:
+            return Refused(Refusal.NO_NODE_ID)
+        index = self._node_id.bucket_index(contact.node_id)
+        if index == ID_BITS:
+            return Refused(Refusal.OWN_NODE)
+        bucket = self.bucket(index)
+        if contact.node_id in bucket:
+            return Refused(Refusal.KNOWN)
+        return Refused(Refusal.FULL) if bucket.is_full else Ping(contact)
+
+    def failed(self, node_id: NodeId, now: float) -> Kept | Evicted | None:
+        """Note that a contact did not answer; return what became of it, None if it is not known."""
+        index = self._node_id.bucket_index(node_id)
+        bucket = self.bucket(index)
+        size = len(bucket)
+        decision = bucket.failed(node_id, now)
+        self._resized(index, bucket, size)
+        return decision
+
+    def remove(self, node_id: NodeId) -> Evicted | None:
+        """Take a contact out; None if it is not known. A cached one takes its place."""
+        index = self._node_id.bucket_index(node_id)
+        bucket = self.bucket(index)
+        size = len(bucket)
+        decision = bucket.remove(node_id)
+        self._resized(index, bucket, size)
+        return decision
+
+    def closest(self, target: NodeId, count: int) -> list[Contact]:
+        """Return up to ``count`` contacts, nearest to ``target`` first."""
+        number = int.from_bytes(target)
+        found: list[Contact] = []
+        for bucket in self._by_distance(number):
+            if len(found) >= count:
+                break
+            found += [each.contact for each in bucket.nearest(number)]
+        return found[:count]
+
+    def looked_up(self, target: NodeId, now: float) -> None:
+        """Note that a lookup of ``target`` has ended: it has refreshed the bucket of its range."""
+        self._looked_up_at[self._node_id.bucket_index(target)] = now
+
+    def to_refresh(self, now: float) -> list[int]:
+        """Return the indices of buckets that need a lookup of a `random_id`, the farthest first.
+
+        That is none beyond the nearest contact's: there is nobody.
+        """
+        nearest = max(self._buckets, default=-1)
+        is_due = [now - self._looked_up_at.get(index, -inf) >= self._refresh_after for index in range(nearest + 1)]
+        return [index for index, due in enumerate(is_due) if due]
+
+    def random_id(self, index: int, rng: Random) -> NodeId:
+        """Return an id that belongs into the bucket ``index``.
+
+        Raises:
+            ValueError: ``index`` is not 0 to 255.
+        """
+        if not 0 <= index <= _MAX_INDEX:
+            raise ValueError(f"bucket {index}; there are 0 to {_MAX_INDEX}")
+        bit = _MAX_INDEX - index
+        return NodeId((self._number ^ (1 << bit) ^ rng.getrandbits(bit)).to_bytes(ID_BYTES))
+
+    def snapshot(self, now: float) -> tuple[SavedContact, ...]:
+        """Return all contacts, those in replacement caches too, for `restore`."""
+        return tuple(
+            SavedContact(each.contact, now - each.seen_at) for bucket in self._buckets.values() for each in _all(bucket)
+        )
+
+    def restore(self, saved: Iterable[SavedContact], now: float) -> None:
+        """Take in what `snapshot` returned, whatever of it the limits allow."""
+        for each in saved:
+            self.seen(each.contact, now - each.silent_for)
+
+    def _by_distance(self, target: int) -> Iterator[KBucket]:
+        # A bucket's ids equal this node's up to a bit in which they differ. Where this node differs from the target
+        # too, they are nearer than all ids of the buckets after; where not, farther. So, nearest first: the bits in
+        # which the target differs, from the first on; then the others, from the last on.
+        differs = self._number ^ target
+        near, far = self._occupied & differs, self._occupied & ~differs
+        while near:
+            bit = near.bit_length() - 1
+            near ^= 1 << bit
+            yield self._buckets[_MAX_INDEX - bit]
+        while far:
+            lowest = far & -far
+            far ^= lowest
+            yield self._buckets[ID_BITS - lowest.bit_length()]
+
+    def _resized(self, index: int, bucket: KBucket, size: int) -> None:
+        self._size += len(bucket) - size
+        if bool(bucket) == bool(size):
+            return
+        self._occupied ^= 1 << (_MAX_INDEX - index)
+        if bucket:
+            self._buckets[index] = bucket
+        else:
+            del self._buckets[index]
+
+
+def _all(bucket: KBucket) -> Sequence[KnownContact]:
+    return [*bucket.known, *bucket.cached]
