@@ -134,7 +134,8 @@ class System:
 
     def now(self) -> float:
         """Return the loop's clock, in seconds."""
-        return self.loop.time()
+        loop = self._loop
+        return self.loop.time() if loop is None else loop.time()
 
     async def start(
         self,

@@ -24,6 +24,7 @@ __all__ = ["Connection"]
 MAX_STREAMS: Final = 64  # that this side has open at once; more make aioquic slow, which visits each for every packet
 MAX_UNSENT_BYTES: Final = 4 * 1_048_576  # queued in the engine: the peer's window is shut, or the path is slow
 MAX_PARTIAL_BYTES: Final = 8 * 1_048_576  # of frames that have not come whole, over all streams
+MAX_ALL_PARTIAL_BYTES: Final = 256 * 1_048_576  # over all connections of the endpoint
 MAX_UNTOLD_BYTES: Final = 1_048_576  # kept for an owner who is still to come
 HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; of one that was accepted: its Initial may have been forged
 DOUBT_INTERVAL: Final = 0.1  # seconds; hints that the peer is gone cost their sender nothing
@@ -36,6 +37,10 @@ _UNTOLD_BYTES: Final = 1000  # about what one event or frame takes, beside its p
 class Connection(EngineEvents):
     """One connection. Made by its endpoint only.
 
+    What a peer can have kept here is bounded: `MAX_PARTIAL_BYTES` of frames that are not whole, `MAX_UNTOLD_BYTES`
+    until there is an owner, and in the engine its receive windows and the streams that it grants. Whole frames are the
+    owner's at once, who holds the peer back with `pause_reading`, and itself with `has_room`.
+
     Attributes:
         address: where the peer is; it may move (RFC 9000, section 9).
         first_address: where it was at first.
@@ -43,6 +48,7 @@ class Connection(EngineEvents):
         is_established: whether the QUIC handshake is done.
         is_closed: whether it has ended, for whatever reason.
         peer_connection_id: the id that was sent to last.
+        queued_bytes: that were ever given to `send`.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Connection(EngineEvents):
         self.is_established = False
         self.is_closed = False
         self.peer_connection_id = b""
+        self.queued_bytes = 0
         self._endpoint = endpoint
         self._quic = quic
         self._owner: ConnectionOwner | None = None
@@ -71,7 +78,7 @@ class Connection(EngineEvents):
         self._doubted_at = -inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._give_up_at = inf if dialled else now + HANDSHAKE_TIMEOUT
+        self._give_up_at = inf if dialled else now + HANDSHAKE_TIMEOUT  # the owner of a dialled one has its own
         self._now = now  # when the last datagrams came
 
     @override
@@ -104,6 +111,7 @@ class Connection(EngineEvents):
     def send(self, stream_id: int, data: bytes, *, end_stream: bool = True) -> None:
         """Send ``data`` on a stream; on one that is no more, nothing happens. Look at `has_room` before."""
         if not self.is_closed:
+            self.queued_bytes += len(data)
             self._unsent_bytes += len(data)
             self._quic.send_stream_data(stream_id, data, end_stream=end_stream)
             self._endpoint.touch(self)
@@ -164,8 +172,12 @@ class Connection(EngineEvents):
             self._endpoint.touch(self)
 
     def close(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection and tell the peer why. Twice is once. Its owner hears `ConnectionOwner.lost`."""
+        """Close the connection and tell the peer why, after what was sent before and can go out at once.
+
+        Twice is once. Its owner hears `ConnectionOwner.lost`.
+        """
         if not self.is_closed:
+            self._endpoint.send_now(self)  # an engine drops what it has not sent when it is closed
             self._quic.close(code, reason)
             self._endpoint.touch(self)
             self._end(ConnectionLostError("local", code, reason))
@@ -178,14 +190,18 @@ class Connection(EngineEvents):
         self._quic.receive(datagrams, address, now)
         self._drain()
 
+    def is_quiet(self) -> bool:
+        """Tell whether there is nothing to send but acknowledgements, as far as is known without asking much."""
+        return self.is_established and not self.is_closed and not self._quic.unsent_bytes()
+
     def transmit(self, now: float) -> Sequence[tuple[bytes, Address]]:
         """Return the datagrams to send now, and arm the timer."""
         datagrams = self._quic.datagrams_to_send(now)
+        self._arm(now)
         if self.is_closed:
             self._quic.drain(self)  # with nobody to tell, a close is over at once
         else:
             self._tell_writable()
-        self._arm(now)
         return datagrams
 
     def doubt(self) -> None:
@@ -232,17 +248,19 @@ class Connection(EngineEvents):
             reader = self._readers[stream_id] = FrameReader()
         before = reader.unread_bytes
         reader.receive(data)
-        self._take_frames(stream_id, reader, end_stream=end_stream)
-        self._count_partial(stream_id, reader.unread_bytes - before)
+        is_readable = self._take_frames(stream_id, reader, end_stream=end_stream)
+        self._count_partial(stream_id, reader, reader.unread_bytes - before)
         if end_stream:
             self._stream_ended(stream_id)
+        elif not is_readable:
+            self._stop_reading(stream_id, CloseCode.PROTOCOL_VIOLATION)
 
     @override
     def stream_reset(self, stream_id: int, error_code: int) -> None:
         is_wanted = stream_id not in self._stopped and not stream_id & _UNIDIRECTIONAL
         self._stream_ended(stream_id)
-        if is_wanted:
-            self._quic.reset_stream(stream_id, CloseCode.NORMAL)  # nobody waits for an answer
+        if is_wanted and not self.is_closed:
+            self._quic.send_stream_data(stream_id, b"", end_stream=True)  # no more than an answer under way
             self._fail_stream(stream_id, stream_refused(error_code))
 
     @override
@@ -266,37 +284,37 @@ class Connection(EngineEvents):
     def _drain(self) -> None:
         self._quic.drain(self)
         self._tell_frames()
+        self._tell_writable()
 
-    def _take_frames(self, stream_id: int, reader: FrameReader, *, end_stream: bool) -> None:
-        """Put what ``reader`` has into the list for the owner, the stream's end with the last."""
+    def _take_frames(self, stream_id: int, reader: FrameReader, *, end_stream: bool) -> bool:
+        """Put what ``reader`` has into the list for the owner, the stream's end with the last; False: it is stuck."""
         arrived = self._arrived
+        is_told = False
         while True:
             frame: Frame | RemoteProtocolError | None
             try:
                 frame = reader.next_frame()
             except RemoteProtocolError as error:
                 frame = error
-            ends = end_stream and not reader.unread_bytes
             if frame is None:
                 break
-            arrived.append(StreamFrame(stream_id, frame, ends))
+            is_told = end_stream and not reader.unread_bytes
+            arrived.append(StreamFrame(stream_id, frame, is_told))
             if isinstance(frame, RemoteProtocolError) and frame.code == "frame_too_large":
-                self._stop_reading(stream_id, CloseCode.PROTOCOL_VIOLATION)
-                return
-        if end_stream and not (arrived and arrived[-1].stream_id == stream_id and arrived[-1].end_stream):
+                return False
+        if end_stream and not is_told:
             arrived.append(StreamFrame(stream_id, _cut_off(reader), end_stream=True))
+        return True
 
-    def _count_partial(self, stream_id: int, more: int) -> None:
+    def _count_partial(self, stream_id: int, reader: FrameReader, more: int) -> None:
         """Count the bytes of the frame that is under way on a stream; too many in all, and the stream is cut."""
-        reader = self._readers.get(stream_id)
-        if reader is None:
-            return  # stopped meanwhile
         self._partial_bytes += more
+        self._endpoint.partial_bytes += more
         if not reader.unread_bytes:
             self._partial_since.pop(stream_id, None)
         elif stream_id not in self._partial_since:
             self._partial_since[stream_id] = self._now
-        if self._partial_bytes > MAX_PARTIAL_BYTES:
+        if self._partial_bytes > MAX_PARTIAL_BYTES or self._endpoint.partial_bytes > MAX_ALL_PARTIAL_BYTES:
             self.abandon_stream(stream_id, CloseCode.OVERLOADED)
             self._fail_stream(stream_id, OverloadedError("bytes of unfinished frames", MAX_PARTIAL_BYTES))
 
@@ -328,6 +346,7 @@ class Connection(EngineEvents):
         reader = self._readers.pop(stream_id, None)
         if reader is not None:
             self._partial_bytes -= reader.unread_bytes
+            self._endpoint.partial_bytes -= reader.unread_bytes
             self._partial_since.pop(stream_id, None)
 
     def _tell_frames(self) -> None:
@@ -376,13 +395,16 @@ class Connection(EngineEvents):
             self._owner.lost(error)
         self._readers.clear()
         self._partial_since.clear()
+        self._endpoint.partial_bytes -= self._partial_bytes
         self._partial_bytes = 0
         self._own_streams.clear()
         self._stopped.clear()
 
     def _due_at(self) -> float | None:
         at = self._quic.timer()
-        return at if self.is_established or (at is not None and at < self._give_up_at) else self._give_up_at
+        if self.dialled or self.is_established or self.is_closed:
+            return at
+        return self._give_up_at if at is None else min(at, self._give_up_at)
 
     def _arm(self, now: float) -> None:
         """Have `_time` called when something is due. A timer that is early enough is left: it looks again."""
@@ -408,7 +430,7 @@ class Connection(EngineEvents):
             self._endpoint.attempt(self, self._handle_timer, now)
 
     def _handle_timer(self, now: float) -> None:
-        if now >= self._give_up_at and not self.is_established:
+        if now >= self._give_up_at and not self.is_established and not self.is_closed:
             self.count("handshake_timeout")
             self.fail(ConnectionLostError("local", CloseCode.HANDSHAKE_TIMEOUT, "no QUIC handshake in time"))
             return

@@ -7,13 +7,15 @@ refused, counted, and forgotten. RFC: 9000, sections 5.1, 5.2, 8.1, 21.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, ParamSpec, TypeVar
 
 from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
 from loguru import logger
 from typing_extensions import override
 
-from macula_actors.core.peer.admission import Accept, Admission, AdmissionLimits, AskRetry, Refuse
+from macula_actors.core.peer.admission import Accept, Admission, AdmissionLimits, AskRetry, Refuse, RefuseReason
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.wire.datagram import FIXED_BIT, Reset, decode_datagram, encode_reset
 from macula_actors.errors import ConnectionLostError, RemoteProtocolError
@@ -21,12 +23,34 @@ from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import Address, ConnectionOwner, DatagramReceiver, Engine, Network
 from macula_actors.transport.stateless import CONNECTION_ID_BYTES, Initial, RetryTokens, pull_initial, refuse_initial
 
-__all__ = ["QuicEndpoint"]
+__all__ = ["STRAYS", "QuicEndpoint"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 VERSIONS: Final = (QuicProtocolVersion.VERSION_1,)
 MAX_RESETS: Final = 100  # a second; RFC 9000, 10.3.3: a flood of strangers' packets is not answered one by one
+ANSWER_ROUNDS: Final = 2  # of the loop, in which what came is answered as a rule; measured
+ACK_DELAY: Final = 0.001  # seconds that an acknowledgement waits for an answer to go with
 
+STRAYS: Final = frozenset({
+    "begun",
+    "retry",
+    "version_negotiation",
+    "not_an_initial",
+    "invalid_token",
+    "not_accepting",
+    *(reason.value for reason in RefuseReason),
+    "reset_received",
+    "reset_sent",
+    "reset_not_sent",
+    "unknown_datagram",
+    "broken",
+})  # what becomes of a datagram of no connection
+
+_ADDRESS: Final = itemgetter(1)
 _LONG_HEADER: Final = 0x80
+_CID_AT: Final = 6  # RFC 8999, 5.1: the destination connection id in a long header, after its length
 _MIN_SHORT_BYTES: Final = 21  # RFC 9000, 10.3: the shortest packet that is answered
 
 
@@ -42,7 +66,9 @@ class QuicEndpoint(DatagramReceiver):
         limits: how many connections, and from whom.
 
     Attributes:
-        counters: what was accepted, refused, ignored, by name.
+        counters: what came, by name: ``datagrams`` are all, ``delivered`` those of a connection; each other one is
+            under one of `STRAYS`. Beside them, events: ``accepted``, ``unreachable``, ``engine_error`` and more.
+        partial_bytes: of frames that have not come whole, over all connections.
 
     Raises:
         OSError: the address is in use, or not this host's.
@@ -59,15 +85,18 @@ class QuicEndpoint(DatagramReceiver):
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.counters: Counter[str] = Counter()
+        self.partial_bytes = 0
         self._network = network
         self._engine = engine
         self._accept = accept
         self._admission = Admission(limits or AdmissionLimits())
         self._retry_tokens: RetryTokens | None = None
         self._routes: dict[bytes, Connection] = {}
-        self._connections: dict[Connection, list[bytes]] = {}  # each with its ids
+        self._connections: dict[Connection, dict[bytes, None]] = {}  # each with its ids
         self._peers: dict[Address, dict[Connection, None]] = {}
         self._touched: dict[Connection, None] = {}
+        self._is_flushing = False
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._reset_second = 0.0
         self._resets = 0
         self._is_closed = False
@@ -88,7 +117,13 @@ class QuicEndpoint(DatagramReceiver):
         return self._network.now()
 
     def dial(self, address: Address, owner: ConnectionOwner) -> Connection:
-        """Begin a connection to ``address``; ``owner`` hears how it goes. Nobody gives up but the idle time-out."""
+        """Begin a connection to ``address``; ``owner`` hears how it goes. Nobody gives up but the idle time-out.
+
+        Raises:
+            ConnectionLostError: the endpoint is closed.
+        """
+        if self._is_closed:
+            raise ConnectionLostError("local", CloseCode.SHUTDOWN, "the endpoint is closed")
         now = self.now()
         quic = self._engine.dial(address, now)
         connection = Connection(self, quic, address, now, dialled=True)
@@ -101,40 +136,42 @@ class QuicEndpoint(DatagramReceiver):
         """Close every connection, telling the peers, and the socket. Twice is once."""
         if self._is_closed:
             return
-        for connection in self.connections:
-            connection.close(code, reason)
-        self._transmit()
         self._is_closed = True
+        for connection in self.connections:
+            self.attempt(connection, connection.close, code, reason)
+        self._flush()
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
         self._socket.close()
         for connection in self.connections:
             connection.fail(ConnectionLostError("local", code, reason))
-            self.forget(connection)
 
     # Datagrams in
 
     @override
     def datagrams_received(self, batch: Sequence[tuple[bytes, Address]]) -> None:
         now = self.now()
+        self.counters["datagrams"] += len(batch)
         routes = self._routes
         pending: list[bytes] = []
         receiver: Connection | None = None
-        sender: Address | None = None
+        sender: Address = ("", 0)
         for data, address in batch:
-            if not data:
-                continue
-            if data[0] & _LONG_HEADER:
-                end = 6 + data[5] if len(data) > 5 else 0  # RFC 8999, 5.1
-                connection = routes.get(data[6:end])
+            if data and data[0] & _LONG_HEADER:
+                end = _CID_AT + data[_CID_AT - 1] if len(data) >= _CID_AT else 0
+                connection = routes.get(data[_CID_AT:end])
             else:
                 connection = routes.get(data[1 : 1 + CONNECTION_ID_BYTES])
             if connection is not receiver or address != sender:
-                self._give(receiver, pending, sender, now)
+                if receiver is not None:
+                    self._deliver(receiver, pending, sender, now)
                 pending, receiver, sender = [], connection, address
             if connection is None:
                 self._stray(data, address, now)
             else:
                 pending.append(data)
-        self._give(receiver, pending, sender, now)
+        if receiver is not None:
+            self._deliver(receiver, pending, sender, now)
 
     @override
     def unreachable(self, address: Address) -> None:
@@ -142,71 +179,72 @@ class QuicEndpoint(DatagramReceiver):
         for connection in list(self._peers.get(address, ())):
             connection.doubt()
 
-    def _give(self, connection: Connection | None, datagrams: list[bytes], sender: Address | None, now: float) -> None:
-        if connection is None or sender is None:
-            return
-        try:
-            connection.receive(datagrams, sender, now)
-        except Exception as error:
-            self._broken(connection, error)
-        self.touch(connection)
+    def _deliver(self, connection: Connection, datagrams: list[bytes], sender: Address, now: float) -> None:
+        self.counters["delivered"] += len(datagrams)
+        self.attempt(connection, connection.receive, datagrams, sender, now)
+        self._acknowledge(connection, len(datagrams))
 
     def _stray(self, data: bytes, address: Address, now: float) -> None:
-        """Handle a datagram of no known connection."""
+        """Handle a datagram of no known connection, and count it."""
         try:
-            if not data[0] & (FIXED_BIT | _LONG_HEADER):
-                self._take_reset(decode_datagram(data), address)
-            elif data[0] & _LONG_HEADER:
-                self._take_initial(data, address, now)
-            elif len(data) >= _MIN_SHORT_BYTES:
-                self._send_reset(data[1 : 1 + CONNECTION_ID_BYTES], address, now)
+            self.counters[self._handle_stray(data, address, now)] += 1
         except RemoteProtocolError as error:
             self.counters[error.code] += 1
+        except Exception as error:  # strangers must not keep the rest of a batch from being read
+            self.counters["broken"] += 1
+            logger.opt(exception=error).error("a datagram of {} bytes from {} failed", len(data), address)
 
-    def _take_reset(self, reset: Reset, address: Address) -> None:
-        self.counters["reset_received"] += 1
+    def _handle_stray(self, data: bytes, address: Address, now: float) -> str:
+        """Do what a datagram of no known connection asks for; return one of `STRAYS`."""
+        kind = data[0] if data else 0
+        if kind & _LONG_HEADER:
+            return self._take_initial(data, address, now)
+        if not kind & FIXED_BIT:
+            return self._take_reset(decode_datagram(data), address)
+        if len(data) < _MIN_SHORT_BYTES:
+            return "unknown_datagram"
+        return self._send_reset(data[1 : 1 + CONNECTION_ID_BYTES], address, now)
+
+    def _take_reset(self, reset: Reset, address: Address) -> str:
         for connection in list(self._peers.get(address, ())):
             if connection.peer_connection_id == reset.connection_id:
                 connection.doubt()
+        return "reset_received"
 
-    def _send_reset(self, connection_id: bytes, address: Address, now: float) -> None:
+    def _send_reset(self, connection_id: bytes, address: Address, now: float) -> str:
         if now - self._reset_second >= 1.0:
             self._reset_second, self._resets = now, 0
         self._resets += 1
-        if self._resets <= MAX_RESETS:
-            self.counters["reset_sent"] += 1
-            self._socket.send([encode_reset(Reset(connection_id))], address)
+        if self._resets > MAX_RESETS:
+            return "reset_not_sent"
+        self._socket.send([encode_reset(Reset(connection_id))], address)
+        return "reset_sent"
 
     # Connections
 
-    def _take_initial(self, data: bytes, address: Address, now: float) -> None:
+    def _take_initial(self, data: bytes, address: Address, now: float) -> str:
         initial = pull_initial(data, VERSIONS)
         if isinstance(initial, bytes):
-            self.counters["version_negotiation"] += 1
             self._socket.send([initial], address)
-        elif self._accept is None:
-            self._refuse(initial, address, "not_accepting")
-        else:
-            self._decide(initial, data, address, now)
-
-    def _decide(self, initial: Initial, data: bytes, address: Address, now: float) -> None:
+            return "version_negotiation"
+        if self._accept is None or self._is_closed:
+            return self._refuse(initial, address, "not_accepting")
         original = None
         if initial.token:
             try:
                 original = self._tokens.original_destination_cid(initial, address, now)
             except RemoteProtocolError as error:
-                self._socket.send([refuse_initial(initial, QuicErrorCode.INVALID_TOKEN, error.code)], address)
-                raise
+                return self._refuse(initial, address, error.code, QuicErrorCode.INVALID_TOKEN)
         match self._admission.decide(address[0], validated=original is not None, now=now):
             case Refuse(reason):
-                self._refuse(initial, address, reason)
+                return self._refuse(initial, address, reason)
             case AskRetry():
-                self.counters["retry"] += 1
                 self._socket.send([self._tokens.retry(initial, address, now)], address)
+                return "retry"
             case Accept():
-                self._begin(initial, original, data, address, now)
+                return self._begin(initial, original, data, address, now)
 
-    def _begin(self, initial: Initial, original: bytes | None, data: bytes, address: Address, now: float) -> None:
+    def _begin(self, initial: Initial, original: bytes | None, data: bytes, address: Address, now: float) -> str:
         quic = self._engine.accept(
             original_destination_connection_id=original or initial.destination_cid,
             retry_source_connection_id=initial.destination_cid if original else None,
@@ -214,11 +252,15 @@ class QuicEndpoint(DatagramReceiver):
         connection = Connection(self, quic, address, now, dialled=False)
         self._admission.opened(address[0])
         self._admit(connection, initial.destination_cid, quic.connection_id)
-        self._give(connection, [data], address, now)
+        self.attempt(connection, connection.receive, [data], address, now)
+        self.touch(connection)
+        return "begun"
 
-    def _refuse(self, initial: Initial, address: Address, reason: str) -> None:
-        self.counters[reason] += 1
-        self._socket.send([refuse_initial(initial, QuicErrorCode.CONNECTION_REFUSED, reason)], address)
+    def _refuse(
+        self, initial: Initial, address: Address, reason: str, code: QuicErrorCode = QuicErrorCode.CONNECTION_REFUSED
+    ) -> str:
+        self._socket.send([refuse_initial(initial, code, reason)], address)
+        return reason
 
     @property
     def _tokens(self) -> RetryTokens:
@@ -227,7 +269,7 @@ class QuicEndpoint(DatagramReceiver):
         return self._retry_tokens
 
     def _admit(self, connection: Connection, *connection_ids: bytes) -> None:
-        self._connections[connection] = []
+        self._connections[connection] = {}
         self._peers.setdefault(connection.address, {})[connection] = None
         for connection_id in connection_ids:
             self.route(connection_id, connection)
@@ -235,21 +277,23 @@ class QuicEndpoint(DatagramReceiver):
     # For the connections
 
     def route(self, connection_id: bytes, connection: Connection) -> None:
-        """Give ``connection`` what is sent to ``connection_id``."""
-        self._routes[connection_id] = connection
-        self._connections[connection].append(connection_id)
+        """Give ``connection``, unless it is forgotten, what is sent to ``connection_id``."""
+        connection_ids = self._connections.get(connection)
+        if connection_ids is not None:
+            self._routes[connection_id] = connection
+            connection_ids[connection_id] = None  # perhaps again: aioquic tells of each copy that it sends
 
     def unroute(self, connection_id: bytes) -> None:
         """Know ``connection_id`` no more."""
         connection = self._routes.pop(connection_id, None)
         if connection is not None:
-            self._connections[connection].remove(connection_id)
+            del self._connections[connection][connection_id]
 
     def established(self, connection: Connection) -> None:
         """Count ``connection``'s handshake as done; find an owner for it if it was accepted."""
         if not connection.dialled and self._accept is not None:
             self.counters["accepted"] += 1
-            self._admission.established(connection.address[0])
+            self._admission.established(connection.first_address[0])
             self._accept(connection)
 
     def forget(self, connection: Connection) -> None:
@@ -262,39 +306,79 @@ class QuicEndpoint(DatagramReceiver):
         self._moved(connection, None)
         self._touched.pop(connection, None)
         if not connection.dialled:
-            self._admission.closed(connection.address[0], established=connection.is_established)
+            self._admission.closed(connection.first_address[0], established=connection.is_established)
 
     def touch(self, connection: Connection) -> None:
-        """Send what ``connection`` has to send, soon, together with what comes until then."""
-        if not self._touched:
-            self.loop.call_soon(self._transmit)
+        """Send what ``connection`` has to send soon, together with what comes until then."""
+        if connection in self._connections:
+            self._touched[connection] = None
+            if not self._is_flushing:
+                self._is_flushing = True
+                self.loop.call_soon(self._flush)
+
+    def send_now(self, connection: Connection) -> None:
+        """Send what ``connection`` has to send."""
+        if connection in self._connections:
+            self.attempt(connection, self._send, connection, self.now())
+
+    def attempt(self, connection: Connection, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return what ``step`` of ``connection`` does; if its engine fails, it alone ends."""
+        try:
+            return step(*args, **kwargs)
+        except Exception as error:
+            self.counters["engine_error"] += 1
+            logger.opt(exception=error).error("{}: the engine {} failed", connection, self._engine.name)
+            connection.fail(ConnectionLostError("local", CloseCode.INTERNAL, f"engine error: {error!r}"))
+            return None
+
+    def _acknowledge(self, connection: Connection, count: int) -> None:
+        """Have ``count`` datagrams acknowledged: with an answer, if there is one soon, for each packet costs time."""
+        if connection not in self._connections:
+            return
         self._touched[connection] = None
+        if self._is_flushing:
+            return
+        if count > 1 or not connection.is_quiet():  # RFC 9000, 13.2.2: every second one is acknowledged at once
+            self.loop.call_soon(self._flush_after, ANSWER_ROUNDS)
+        elif self._ack_timer is None:
+            self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
+
+    def _flush_after(self, rounds: int) -> None:
+        if rounds:
+            self.loop.call_soon(self._flush_after, rounds - 1)
+        else:
+            self._flush()
+
+    def _flush_late(self) -> None:
+        self._ack_timer = None  # it is left to run when an answer comes first: that is cheaper than to cancel it
+        self._flush()
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        self._transmit()
 
     def _transmit(self) -> None:
         touched, self._touched = self._touched, {}
         now = self.now()
         for connection in touched:
             if connection in self._connections:
-                try:
-                    self._send(connection, connection.transmit(now))
-                except Exception as error:
-                    self._broken(connection, error)
+                self.attempt(connection, self._send, connection, now)
 
-    def _send(self, connection: Connection, datagrams: Sequence[tuple[bytes, Address]]) -> None:
-        batch: list[bytes] = []
-        target = connection.address
-        for data, address in datagrams:
-            if address != target:
-                if batch:
-                    self._socket.send(batch, target)
-                batch, target = [], address
-            batch.append(data)
-        if batch:
-            self._socket.send(batch, target)
-            if not batch[-1][0] & _LONG_HEADER:
-                connection.peer_connection_id = batch[-1][1 : 1 + CONNECTION_ID_BYTES]
-            if target != connection.address:
-                self._moved(connection, target)
+    def _send(self, connection: Connection, now: float) -> None:
+        datagrams = connection.transmit(now)
+        if len(datagrams) == 1:
+            self._send_to(connection, [datagrams[0][0]], datagrams[0][1])
+            return
+        for target, group in groupby(datagrams, _ADDRESS):
+            self._send_to(connection, [data for data, _ in group], target)
+
+    def _send_to(self, connection: Connection, batch: list[bytes], target: Address) -> None:
+        self._socket.send(batch, target)
+        last = batch[-1]
+        if not last[0] & _LONG_HEADER:
+            connection.peer_connection_id = last[1 : 1 + CONNECTION_ID_BYTES]
+        if target != connection.address and connection in self._connections:
+            self._moved(connection, target)
 
     def _moved(self, connection: Connection, target: Address | None) -> None:
         there = self._peers[connection.address]
@@ -304,9 +388,3 @@ class QuicEndpoint(DatagramReceiver):
         if target is not None:
             connection.address = target
             self._peers.setdefault(target, {})[connection] = None
-
-    def _broken(self, connection: Connection, error: Exception) -> None:
-        self.counters["engine_error"] += 1
-        logger.opt(exception=error).error("{}: the engine {} failed", connection, self._engine.name)
-        connection.fail(ConnectionLostError("local", CloseCode.INTERNAL, f"engine error: {error!r}"))
-        self.forget(connection)

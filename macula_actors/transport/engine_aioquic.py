@@ -40,6 +40,9 @@ _EVENTS = event_table(aioquic_events)
 _CLOCK_GRANULARITY = 1e-6  # seconds
 
 
+_MIN_STREAM_FRAME = 16  # bytes; in less, no stream frame is worth beginning
+
+
 class AioquicEngine(Engine):
     """Makes connections over aioquic.
 
@@ -222,6 +225,19 @@ class _Quic(QuicConnection):
         if self._writing:
             self.count_unsent()
         return datagrams
+
+    @override
+    def _write_stream_frame(
+        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream, max_offset: int
+    ) -> int:
+        # aioquic tries all its streams for each packet, though it may be full after a few
+        if builder.remaining_flight_space < _MIN_STREAM_FRAME:
+            return 0
+        sent: int = super()._write_stream_frame(builder, space, stream, max_offset)
+        sender = stream.sender
+        if sent and not sender._pending_eof and not len(sender._pending):  # noqa: SLF001
+            sender.buffer_is_empty = True  # as aioquic would find for the next packet
+        return sent
 
     @override
     def get_timer(self) -> float | None:

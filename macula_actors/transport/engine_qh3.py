@@ -262,7 +262,7 @@ class _Quic(QuicConnection):
         poll = self._core.poll_transmit
         try:
             while (transmit := poll(now)) is not None:
-                datagrams.append((transmit[0], transmit[1]))
+                datagrams.append((transmit[0], transmit[1][:2]))  # of IPv6 it has four parts
         except RuntimeError:
             # The address is not validated, and what may be sent to it (RFC 9000, 8.1) is too little for the next
             # packet: qh3 raises, now and each time until more comes in. Its timer stays due.

@@ -35,7 +35,7 @@ from macula_actors.core.wire.frame import Frame
 from macula_actors.core.wire.messages import Disconnect, Message
 from macula_actors.errors import BadProofError, ConnectionLostError, MaculaError, ProtocolError, RemoteProtocolError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
-from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Resolved
+from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Inbound, Resolved
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import Address, StreamFrame
 from supervisors import (
@@ -64,7 +64,7 @@ from supervisors import (
 
 __all__ = ["DialTo", "PeerConnection", "TakeOver"]
 
-BUSY_TICK: Final = 1.0  # seconds between two looks at what is in flight
+BUSY_TICK: Final = 0.25  # seconds between two looks at what is in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,7 @@ class PeerConnection(GenServer):
         self._reported = 0
         self._tick: TimerRef | None = None
         self._tick_at = 0.0
+        self._heard_at = 0.0
         send_after(self.config.handshake_timeout, self.actor_ref, _GreetingTimeout())
         return Continue(start)
 
@@ -176,7 +177,15 @@ class PeerConnection(GenServer):
             max_queued_bytes=config.max_queued_bytes,
             ends_requests=not is_open,
         )
-        self._incoming = Incoming(link, config.routes, max_handling=config.max_handling, ends_answers=not is_open)
+        self._incoming = Incoming(
+            link,
+            config.routes,
+            max_handling=config.max_handling,
+            max_handling_bytes=config.max_handling_bytes,
+            handling_timeout=config.handling_timeout,
+            ends_answers=not is_open,
+            now=self._system.now,
+        )
 
     # Requests
 
@@ -285,7 +294,8 @@ class PeerConnection(GenServer):
             if result.__class__ is Stop:
                 return result
         if self.peer is not None:
-            self._upkeep.liveness.heard(self._system.now())
+            self._heard_at = now = self._system.now()
+            self._upkeep.liveness.heard(now)
             self._note_activity()
         return self._close_if_done() or NoReply()
 
@@ -302,7 +312,8 @@ class PeerConnection(GenServer):
             return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
         elif message is not None:
             clock_ms = self.config.wall_clock_ms()
-            self._incoming.handle(stream_id, message, peer, self.actor_ref, clock_ms)
+            length = len(frame.payload) if isinstance(frame, Frame) else 0
+            self._incoming.handle(stream_id, Inbound(peer, message, self.actor_ref), length, clock_ms)
         elif self._is_open and self._link is not None:
             self._link.finish_stream(stream_id)
         return NoReply()
@@ -324,6 +335,8 @@ class PeerConnection(GenServer):
         if self.peer is not None and stream_id in self._outgoing:
             self._outgoing.fail(stream_id, error)
             self._outgoing.pump(self._system.now())
+        elif self.peer is not None:
+            self._incoming.abandoned(stream_id)
         return self._close_if_done()
 
     def _count(self, name: str) -> None:
@@ -363,6 +376,9 @@ class PeerConnection(GenServer):
                 return result
         self._outgoing.expire(now)
         self._outgoing.pump(now)
+        self._incoming.expire()
+        if len(self._outgoing) and now - self._heard_at >= BUSY_TICK:
+            self._upkeep.provoke()
         self._report()
         self._schedule(now)
         return self._close_if_done()

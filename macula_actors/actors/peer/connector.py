@@ -96,6 +96,7 @@ CLOSE_CODES: Final = {
 class _Waiter:
     from_: From
     request: Request
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class PeerConnector(GenServer):
 
     def _carry(self, contact: Contact, exchange: Exchange, request: Request, from_: From) -> NoReply | Refuse:
         now = self._system.now()
-        match self.pool.want(contact, _Waiter(from_, request), exchange.deadline, now):
+        match self.pool.want(contact, _Waiter(from_, request, now), exchange.deadline, now):
             case Use(connection) if not connection.is_alive():  # its Down is on the way
                 self._ended(connection, connection.exit_reason)
                 return self._carry(contact, exchange, request, from_)
@@ -198,7 +199,8 @@ class PeerConnector(GenServer):
                 case Serve(waiter, connection):
                     forward(waiter.from_, connection, waiter.request.exchange)
                 case Fail(waiter, reason, error):
-                    waiter.from_.refuse(_error_of(waiter.request.contact, reason, error, 0.0))
+                    timeout = waiter.request.exchange.deadline - waiter.asked_at
+                    waiter.from_.refuse(_error_of(waiter.request.contact, reason, error, timeout))
                 case Close(connection, reason):
                     connection.cast(CloseWhenDone(CLOSE_CODES[reason]))
                 case StartDial(key, contact):

@@ -1,17 +1,23 @@
 """What the peer sends over one connection: given to the server that handles it, whose answer goes back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from macula_actors.core.peer.close_codes import CloseCode, code_of
-from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Error, Message, Ping, Pong
 from macula_actors.errors import LocalProtocolError, MaculaError, OverloadedError, ProtocolError
 from macula_actors.messages.peer import Inbound
 from macula_actors.transport.connection import Connection
-from supervisors import CallError, Ref, RequestId, send_request
+from supervisors import CallError, RequestId, send_request
 
 __all__ = ["Incoming"]
+
+
+class _Handling(NamedTuple):
+    stream_id: int
+    length: int  # of the payload, in bytes
+    since: float
 
 
 class Incoming:
@@ -21,23 +27,39 @@ class Incoming:
         link: the connection.
         routes: which server handles which message.
         max_handling: how many may be handled at once; one more is refused.
+        max_handling_bytes: how many bytes their payloads may have together.
+        handling_timeout: seconds that a server may take.
         ends_answers: whether a stream is ended with the answer, as ours are; v0.8 asks again on the same stream.
+        now: the System's clock.
     """
 
     def __init__(
-        self, link: Connection, routes: Mapping[type[Message], str], *, max_handling: int, ends_answers: bool
+        self,
+        link: Connection,
+        routes: Mapping[type[Message], str],
+        *,
+        max_handling: int,
+        max_handling_bytes: int,
+        handling_timeout: float,
+        ends_answers: bool,
+        now: Callable[[], float],
     ) -> None:
         self._link = link
         self._routes = routes
         self._max_handling = max_handling
+        self._max_handling_bytes = max_handling_bytes
+        self._bytes = 0
         self._ends_answers = ends_answers
-        self._streams: dict[RequestId, int] = {}
+        self._handling_timeout = handling_timeout
+        self._now = now
+        self._handling: dict[RequestId, _Handling] = {}  # oldest first
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._handling)
 
-    def handle(self, stream_id: int, message: Message, peer: PeerInfo, connection: Ref, clock_ms: int) -> None:
-        """Have ``message`` handled, and answered on its stream."""
+    def handle(self, stream_id: int, inbound: Inbound, length: int, clock_ms: int) -> None:
+        """Have a message, whose payload had ``length`` bytes, handled and answered on its stream."""
+        message = inbound.message
         if isinstance(message, Ping):
             timestamp = clock_ms if message.timestamp is None else message.timestamp
             self.answer(stream_id, Pong(timestamp=timestamp, server_time=clock_ms))
@@ -45,24 +67,45 @@ class Incoming:
         server = self._routes.get(type(message))
         if server is None:
             self.answer(stream_id, _error("unsupported", f"this node handles no {type(message).__name__}"))
-        elif len(self._streams) >= self._max_handling:
+        elif len(self._handling) >= self._max_handling:
             self.answer(stream_id, error_message(OverloadedError("messages being handled", self._max_handling)))
+        elif self._bytes + length > self._max_handling_bytes:
+            self.answer(stream_id, error_message(OverloadedError("bytes being handled", self._max_handling_bytes)))
         else:
-            self._streams[send_request(server, Inbound(peer, message, connection))] = stream_id
+            self._bytes += length
+            self._handling[send_request(server, inbound)] = _Handling(stream_id, length, self._now())
 
     def answered(self, request: RequestId) -> None:
         """Send what the server of ``request`` answered, or why it did not."""
-        stream_id = self._streams.pop(request, None)
-        if stream_id is None:
+        handling = self._handling.pop(request, None)
+        if handling is None:
             return
+        self._bytes -= handling.length
         try:
-            self.answer(stream_id, request.result())
+            self.answer(handling.stream_id, request.result())
         except LocalProtocolError as error:
-            self.answer(stream_id, _error("internal", f"an answer that can't be sent: {error.code}"))
+            self.answer(handling.stream_id, _error("internal", f"an answer that can't be sent: {error.code}"))
         except MaculaError as error:
-            self.answer(stream_id, error_message(error))
+            self.answer(handling.stream_id, error_message(error))
         except CallError:
-            self.answer(stream_id, _error("unavailable", "what handles this is not there at present"))
+            self.answer(handling.stream_id, _error("unavailable", "what handles this is not there at present"))
+        except Exception as error:  # whatever the server refused the message with
+            self.answer(handling.stream_id, _error("handler_error", type(error).__name__))
+
+    def abandoned(self, stream_id: int) -> None:
+        """Forget what came on a stream that the peer has cut: nobody waits for the answer."""
+        for request in [request for request, handling in self._handling.items() if handling.stream_id == stream_id]:
+            self._bytes -= self._handling.pop(request).length
+
+    def expire(self) -> None:
+        """Answer for servers that take too long; what they answer later is dropped."""
+        while self._handling:
+            request, handling = next(iter(self._handling.items()))
+            if self._now() - handling.since < self._handling_timeout:
+                return
+            del self._handling[request]
+            self._bytes -= handling.length
+            self.answer(handling.stream_id, _error("timeout", f"no answer within {self._handling_timeout:g} s"))
 
     def answer(self, stream_id: int, message: Message | None) -> None:
         """Send ``message``, or only the end of the stream. A peer that reads nothing gets none.

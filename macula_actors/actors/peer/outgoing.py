@@ -69,7 +69,7 @@ class Outgoing:
         if message is None and not end_stream:
             return
         done = self._open.pop(stream_id)
-        if not end_stream:
+        if not (end_stream and self._ends_requests):
             self._link.finish_stream(stream_id)
         if isinstance(message, Error):
             done.from_.refuse(message_refused(message.code, message.message))

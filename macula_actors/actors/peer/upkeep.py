@@ -1,5 +1,8 @@
 """Whether one connection is still good: pings, and a peer that takes nothing. Decides; the connection acts."""
 
+from itertools import count
+from typing import Final
+
 from macula_actors.config import PeerConfig
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.liveness import Liveness, Lost, Nothing, SendPing
@@ -7,6 +10,9 @@ from macula_actors.errors import ConnectionLostError
 from macula_actors.transport.connection import Connection
 
 __all__ = ["Upkeep"]
+
+MIN_PROGRESS_BYTES: Final = 65_536  # that a peer must take in each `PeerConfig.stall_timeout`
+PROBES: Final = 2**32  # the uids of pings whose answers are not waited for
 
 
 class Upkeep:
@@ -16,8 +22,9 @@ class Upkeep:
         self.liveness = Liveness(config.liveness, now)
         self._link = link
         self._stall_timeout = config.stall_timeout
-        self._unsent = 0
-        self._unsent_since = now
+        self._taken = 0
+        self._taken_at = now
+        self._uids = count(PROBES)
 
     def look(self, now: float) -> ConnectionLostError | None:
         """Ping the peer if it is time; return why the connection is to be closed, if it is."""
@@ -30,11 +37,16 @@ class Upkeep:
             case Nothing():
                 pass
         if self._is_stalled(now):
-            return ConnectionLostError("local", CloseCode.OVERLOADED, "the peer takes nothing of what is sent to it")
+            return ConnectionLostError("local", CloseCode.OVERLOADED, "the peer takes too little of what is sent to it")
         return None
 
+    def provoke(self) -> None:
+        """Send something to a peer whose answer is awaited: if it has crashed, the packet brings a hint at once."""
+        self._link.ping(next(self._uids))
+
     def _is_stalled(self, now: float) -> bool:
-        before, self._unsent = self._unsent, self._link.unsent_bytes()
-        if not before or not self._unsent or self._unsent < before:
-            self._unsent_since = now
-        return now - self._unsent_since >= self._stall_timeout
+        unsent = self._link.unsent_bytes()
+        taken = self._link.queued_bytes - unsent
+        if not unsent or taken - self._taken >= MIN_PROGRESS_BYTES:
+            self._taken, self._taken_at = taken, now
+        return now - self._taken_at >= self._stall_timeout

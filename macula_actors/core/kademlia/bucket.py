@@ -162,7 +162,8 @@ class KBucket:
             return None if cached is None else self._forget(cached)
         promoted = self._cache.popitem()[1] if self._cache else None
         if promoted is not None:
-            self._contacts[promoted.node_id] = promoted
+            by_age = sorted([*self._contacts.values(), promoted], key=lambda each: each.seen_at)
+            self._contacts = {each.node_id: each for each in by_age}
         return self._forget(known, promoted)
 
     def _add(self, node_id: NodeId, contact: Contact, now: float) -> Seen:

@@ -119,14 +119,17 @@ class RoutingTable:
         self._resized(index, bucket, size)
         return decision
 
-    def closest(self, target: NodeId, count: int) -> list[Contact]:
-        """Return up to ``count`` contacts, nearest to ``target`` first."""
+    def closest(self, target: NodeId, count: int, *, without: NodeId | None = None) -> list[Contact]:
+        """Return up to ``count`` contacts, nearest to ``target`` first.
+
+        An answer is ``without`` the node that asks: told of itself, it would miss the last one of them.
+        """
         number = int.from_bytes(target)
         found: list[Contact] = []
         for bucket in self._by_distance(number):
             if len(found) >= count:
                 break
-            found += [each.contact for each in bucket.nearest(number)]
+            found += [each.contact for each in bucket.nearest(number) if each.node_id != without]
         return found[:count]
 
     def looked_up(self, target: NodeId, now: float) -> None:
@@ -160,7 +163,7 @@ class RoutingTable:
         )
 
     def restore(self, saved: Iterable[SavedContact], now: float) -> None:
-        """Take in what `snapshot` returned, whatever of it the limits allow."""
+        """Take what `snapshot` returned into this table, a new one, as far as the limits allow."""
         for each in saved:
             self.seen(each.contact, now - each.silent_for)
 

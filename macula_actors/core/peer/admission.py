@@ -52,7 +52,7 @@ class AdmissionLimits:
     """
 
     max_connections: int = 10_000
-    max_connections_per_address: int = 1_000
+    max_connections_per_address: int = 256
     max_handshakes: int = 512  # in progress
     max_handshakes_per_address: int = 64  # in progress
     retry_above: float = 50.0  # first packets per second; 50 ms of CPU in each

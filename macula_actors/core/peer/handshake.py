@@ -85,6 +85,7 @@ class HandshakeSettings:
 
     def __post_init__(self) -> None:
         realm.validate(self.realm)
+        object.__setattr__(self, "security", Security(self.security))
         if self.realm_secret is not None and not self.realm_secret:
             raise ValueError("the realm's secret is empty; give 32 random bytes, or none")
         if self.realm_secret is not None and self.security is Security.OPEN:

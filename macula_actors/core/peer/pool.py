@@ -184,6 +184,7 @@ class ConnectionPool(Generic[C, W]):
         if peer.links:
             return []
         self._back_off(peer, Refusal.DIAL_FAILED, error, now + self._backoff.delay(peer.failures + 1, rng, error))
+        peer.lasting = lasting
         late = [waiter for waiter, deadline in peer.waiters.items() if lasting or deadline <= peer.until]
         return [self._fail(waiter, Refusal.DIAL_FAILED) for waiter in late]
 
@@ -280,7 +281,8 @@ class ConnectionPool(Generic[C, W]):
             return Refuse(Refusal.OWN_NODE)
         if deadline <= now:
             return Refuse(Refusal.EXPIRED, error)
-        if peer is not None and not peer.dialling and deadline <= peer.until:
+        is_late = peer is not None and (deadline <= peer.until or (peer.lasting and now < peer.until))
+        if peer is not None and not peer.dialling and is_late:
             return Refuse(peer.reason, error)
         if len(self._waiting) >= limits.max_waiters:
             return Refuse(Refusal.TOO_MANY_WAITERS)
@@ -375,6 +377,7 @@ class ConnectionPool(Generic[C, W]):
         self._failed.pop(peer.key, None)
         self._retries.discard(peer.key)
         peer.failures = 0
+        peer.lasting = False
         peer.until = -inf
         peer.last_error = None
 
@@ -491,6 +494,7 @@ class _Peer(Generic[C, W]):
     aliases: list[Endpoint] = field(default_factory=list)
     waiters: dict[W, float] = field(default_factory=dict)  # with their deadlines; none while there are links
     dialling: bool = False
+    lasting: bool = False  # the last failure: dialling again does not help
     failures: int = 0  # since the last success
     until: float = -inf  # end of the back-off
     reason: Refusal = Refusal.DIAL_FAILED

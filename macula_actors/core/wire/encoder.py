@@ -6,6 +6,7 @@ from macula_actors.core.wire.fields import write
 from macula_actors.core.wire.frame import encode_frame
 from macula_actors.core.wire.messages import CLASSES, Message
 from macula_actors.core.wire.values import as_bin, pack
+from macula_actors.errors import LocalProtocolError
 
 __all__ = ["encode"]
 
@@ -20,7 +21,10 @@ def encode(message: Message, *, bin_only: bool = False) -> bytes:
 
     Raises:
         LocalProtocolError: ``missing_field``, ``bad_field`` or ``bad_value``: the message holds what it must not;
-            ``frame_too_large``.
+            ``frame_too_large``; ``not_a_message``.
     """
+    type_id = _TYPES.get(type(message))
+    if type_id is None:
+        raise LocalProtocolError("not_a_message", f"a {type(message).__name__}")
     fields = write(message)
-    return encode_frame(_TYPES[type(message)], pack(as_bin(fields) if bin_only else fields))
+    return encode_frame(type_id, pack(as_bin(fields) if bin_only else fields))
