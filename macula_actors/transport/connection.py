@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 MAX_STREAMS: Final = 64  # that this side has open at once; more make aioquic slow, which visits each for every packet
+FULL_PACKET_BYTES: Final = 1100  # of stream data; more is not waited for
 MAX_UNSENT_BYTES: Final = 4 * 1_048_576  # queued in the engine: the peer's window is shut, or the path is slow
 MAX_PARTIAL_BYTES: Final = 8 * 1_048_576  # of frames that have not come whole, over all streams
 MAX_ALL_PARTIAL_BYTES: Final = 256 * 1_048_576  # over all connections of the endpoint
@@ -74,6 +75,7 @@ class Connection(EngineEvents):
         self._partial_bytes = 0
         self._starved = False
         self._unsent_bytes = 0  # or more
+        self._untransmitted = 0  # bytes given to the engine since it was last asked for datagrams
         self._full = False
         self._doubted_at = -inf
         self._timer: asyncio.TimerHandle | None = None
@@ -113,8 +115,12 @@ class Connection(EngineEvents):
         if not self.is_closed:
             self.queued_bytes += len(data)
             self._unsent_bytes += len(data)
+            self._untransmitted += len(data)
             self._quic.send_stream_data(stream_id, data, end_stream=end_stream)
-            self._endpoint.touch(self)
+            if self._untransmitted < FULL_PACKET_BYTES:
+                self._endpoint.touch(self)
+            else:
+                self._endpoint.send_now(self)  # so that the peer begins while this side goes on
 
     def has_room(self) -> bool:
         """Tell whether more can be sent; `ConnectionOwner.writable` tells when it can again."""
@@ -196,6 +202,7 @@ class Connection(EngineEvents):
 
     def transmit(self, now: float) -> Sequence[tuple[bytes, Address]]:
         """Return the datagrams to send now, and arm the timer."""
+        self._untransmitted = 0
         datagrams = self._quic.datagrams_to_send(now)
         self._arm(now)
         if self.is_closed:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from itertools import islice
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, assert_never
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.candidates import Candidate, Candidates, Progress
@@ -39,9 +39,7 @@ class LookupLimits:
     max_contacts: int = 20  # taken of an answer, the first ones; macula_routing_server sends so many
     max_values: int = 128  # taken of an answer
     max_candidates: int = 256  # known at a time
-    max_bad: int = (
-        3  # of the contacts a peer told of, how many more may be silent than answer, until the rest must wait
-    )
+    max_bad: int = 3  # more silent than answering contacts of one peer; its others have to wait then
 
     def __post_init__(self) -> None:
         if min(getattr(self, name) for name in self.__slots__) <= 0:
@@ -55,8 +53,8 @@ class Lookup(Generic[V]):
     tells what became of each query, once; a query that came to nothing within its own time-out is `failed`. All
     instants are of one monotonic clock, in seconds.
 
-    There are always alpha queries in flight, as long as there is somebody to ask among the k closest. It ends when the k
-    closest that are neither silent nor failed have answered, or all there are. Silent nodes do not stall it: after a
+    There are always alpha queries in flight, as long as there is somebody to ask among the k closest. It ends when the
+    k closest that are neither silent nor failed have answered, or all there are. Silent nodes do not stall it: after a
     moment others are asked in their place, and it ends without them, unless hardly any other has answered.
 
     Answers are hearsay. Only nodes that answer count; a node that is said to be at several places is asked at up to
@@ -146,9 +144,10 @@ class Lookup(Generic[V]):
             if known is None:
                 if _is_plausible(contact.endpoint):
                     self._candidates.add(node_id, contact, source)
-            elif source is not None and known.progress is not Progress.ANSWERED:
-                if known.is_said_to_be(contact) or _is_plausible(contact.endpoint):
-                    known.told(contact, source)
+            elif source is None or known.progress is Progress.ANSWERED:
+                continue
+            elif known.is_said_to_be(contact) or _is_plausible(contact.endpoint):
+                known.told(contact, source)
 
     def _note_slow(self, now: float) -> None:
         for candidate, slow_at in list(self._waiting.items()):
@@ -175,6 +174,8 @@ class Lookup(Generic[V]):
                     count += 1
                 case Progress.SLOW | Progress.FAILED:
                     pass
+                case _:
+                    assert_never(candidate.progress)
             if count == self._limits.k:
                 return None, is_done
         if doubtful is not None or not is_done or count >= self._limits.min_answers:
