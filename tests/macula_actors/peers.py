@@ -22,8 +22,9 @@ from macula_actors.core.wire.messages import Call, Challenge, Connect, Connected
 from macula_actors.errors import MaculaError
 from macula_actors.messages import peer
 from macula_actors.messages.names import ENDPOINT, MESH_SYSTEM, PEER_CONNECTOR, TABLES
+from macula_actors.simulation import SimNetwork, deterministic
 from macula_actors.systems.mesh_system import MeshSystem
-from macula_actors.transport.certificate import fingerprint, public_key_of, self_signed
+from macula_actors.transport.certificate import fingerprint, self_signed
 from macula_actors.transport.endpoint import QuicEndpoint
 from macula_actors.transport.engines import engine
 from macula_actors.transport.interface import ConnectionOwner, QuicSettings
@@ -35,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 REALM = "com.example"
 PORT = 443  # in a simulated network
 CALL_ID = bytes(16)
-PATIENCE = 5.0  # seconds that a test waits at most for what must come
+PATIENCE = 3.0  # seconds that a test waits at most for what must come
 
 
 def a_call(args=b"x", procedure="echo"):
@@ -204,7 +205,9 @@ class Line(ConnectionOwner):
 
     async def first(self, kind, timeout=PATIENCE):
         """Wait for a message of class ``kind`` and return the stream it came on, and it."""
-        return await self.until(lambda: next(((at, m) for at, m, _ in self.messages if isinstance(m, kind)), None), timeout)
+        return await self.until(
+            lambda: next(((at, m) for at, m, _ in self.messages if isinstance(m, kind)), None), timeout
+        )
 
     def on_stream(self, stream_id):
         """Return the messages that came on a stream."""
@@ -216,8 +219,10 @@ class Line(ConnectionOwner):
         return self.on_stream(stream_id)
 
     def send(self, *messages, stream_id=None, end=True):
-        """Send messages, or bytes, on a stream, in one write; return its id."""
+        """Send messages, or bytes, on a stream, in one write; return its id. Without a stream nothing happens."""
         stream_id = self.link.open_stream() if stream_id is None else stream_id
+        if stream_id is None:
+            return None
         data = b"".join(message if isinstance(message, bytes) else encode(message) for message in messages)
         self.link.send(stream_id, data, end_stream=end)
         return stream_id
@@ -301,10 +306,6 @@ class Attacker:
 
     def close(self):
         self.quic.close()
-
-
-def key_of(credentials_der):
-    return public_key_of(credentials_der)
 
 
 class Mesh:
@@ -392,6 +393,14 @@ class Mesh:
     def _name(self, kind):
         self._count[kind] += 1
         return f"{kind}{self._count[kind]}"
+
+
+@asynccontextmanager
+async def simulated(*, seed=1, **network):
+    """Return a context of a mesh over a `SimNetwork`, in which all goes as it goes with this seed each time."""
+    with deterministic(seed):
+        async with Mesh(SimNetwork(seed=seed, **network)) as mesh:
+            yield mesh
 
 
 async def _be_a_node(engine_name, seed, port):

@@ -1,6 +1,8 @@
 """One connection between two nodes, in virtual time: messages, time-outs, bounds, ends, crashes."""
 
 import asyncio
+import random
+from itertools import permutations
 
 import pytest
 
@@ -9,6 +11,7 @@ from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.peer.liveness import LivenessConfig
+from macula_actors.core.peer.pool import PoolLimits
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Call, Cast, Connect, FindNode, Ping, Pong, Reply
 from macula_actors.errors import (
@@ -21,26 +24,16 @@ from macula_actors.errors import (
     RefusedError,
     RemoteProtocolError,
 )
-from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
+from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR, PEERS_SUP
 from macula_actors.messages.peer import GRACE, close_connection, send_message
-from macula_actors.simulation import SimNetwork, deterministic
+from macula_actors.simulation import Link
 from macula_actors.transport.connection import MAX_STREAMS
 from supervisors import Kill, exit_signal
 from supervisors.testing import wait_until, wait_until_idle
-from tests.macula_actors.peers import CALL_ID, REALM, Mesh, a_call, echo, never
+from tests.macula_actors.peers import CALL_ID, REALM, a_call, echo, never, simulated
 
 QUICK = {"liveness": LivenessConfig(keepalive=2.0, pong_timeout=1.0)}
 MAYBE = {Call: lambda inbound: never(inbound) if inbound.message.procedure == "never" else echo(inbound)}
-
-
-@pytest.fixture(autouse=True)
-def same_each_time():
-    with deterministic(1):
-        yield
-
-
-def simulated():
-    return Mesh(SimNetwork(seed=1))
 
 
 def now():
@@ -196,7 +189,7 @@ async def test_a_call_is_given_up_at_its_deadline_and_so_is_its_stream():
         one, other = await mesh.nodes(2, answers=MAYBE)
 
         ((error, seconds),) = await asyncio.gather(*calls_never_answered(one, other, 1, 2.0))
-        await wait_until(lambda: other.counted["stream_failed"], timeout=2 * BUSY_TICK)
+        await wait_until(lambda: other.counted["stream_stopped"], timeout=2 * BUSY_TICK)
 
         assert isinstance(error, CallTimeoutError)
         assert 2.0 <= seconds <= 2.0 + 2 * GRACE
@@ -221,6 +214,26 @@ async def test_two_hundred_calls_at_once_are_all_answered():
 
         assert results == arguments
         assert len(one.connections) == 1
+
+
+async def test_calls_over_a_bad_link_are_all_answered():
+    link = Link(latency=0.02, jitter=0.01, loss=0.05, duplication=0.02, reordering=0.05)
+    async with simulated(link=link) as mesh:
+        one, other = await mesh.nodes(2)
+        arguments = [number.to_bytes(2) * 500 for number in range(200)]
+
+        results = await asyncio.gather(*(one.call(other, args, 30.0) for args in arguments))
+
+        assert results == arguments
+
+
+async def test_ten_nodes_all_call_one_another():
+    async with simulated() as mesh:
+        nodes = await mesh.nodes(10)
+
+        results = await asyncio.gather(*(one.call(other) for one, other in permutations(nodes, 2)))
+
+        assert results == [b"x"] * 90
 
 
 async def test_one_call_more_than_the_queue_takes_is_refused_at_once():
@@ -276,6 +289,18 @@ async def test_a_connection_is_closed_when_what_is_in_flight_is_done():
         assert (await one.end_of()).code == CloseCode.NORMAL
         assert (await other.end_of()).by == "peer"
         assert not await close_connection(one.connector, other.contact)
+
+
+async def test_a_node_that_closes_a_connection_still_answers_over_it():
+    async with simulated() as mesh:
+        one, other = await mesh.node(), await mesh.node(delay=1.0)
+        await one.call(other)
+        call = asyncio.ensure_future(outcome(one.call(other, bytes(100_000))))
+        await asyncio.sleep(0.5)
+
+        await close_connection(other.connector, one.contact)
+
+        assert (await call)[0] == bytes(100_000)
 
 
 async def test_a_call_after_a_close_has_a_new_connection():
@@ -337,6 +362,20 @@ async def test_a_peer_that_is_gone_is_noticed_within_a_second_of_the_next_messag
         assert seconds <= 1.0
 
 
+async def test_a_peer_that_is_gone_is_noticed_soon_after_the_next_ping():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2, answers=MAYBE, peer=QUICK)
+        await one.call(other)
+        (waiting,) = calls_never_answered(one, other, 1, 60.0)
+        await wait_until(lambda: len(other.handled) == 2)
+
+        mesh.hosts["node2"].crash()
+
+        error, seconds = await waiting
+        assert isinstance(error, ConnectionLostError)
+        assert seconds <= 2.0 + 1.0
+
+
 async def test_a_node_that_stops_says_so():
     async with simulated() as mesh:
         one, other = await mesh.nodes(2, answers=MAYBE)
@@ -369,6 +408,7 @@ VICTIMS = {
     "endpoint": lambda node: node.process(ENDPOINT),
     "connection": lambda node: node.connections[-1],
     "connector": lambda node: node.process(PEER_CONNECTOR),
+    "supervisor of connections": lambda node: node.process(PEERS_SUP),
 }
 
 
@@ -391,6 +431,33 @@ async def test_whoever_is_killed_each_caller_gets_an_answer_in_time_and_the_next
         assert other.quic.address[1] == other.endpoint.port
 
 
+async def test_nodes_whose_processes_are_killed_again_and_again_go_on():
+    rng = random.Random(1)
+    async with simulated() as mesh:
+        nodes = await mesh.nodes(3, delay=0.01)
+        stopped = asyncio.Event()
+        traffic = [asyncio.ensure_future(call_on(*pair, stopped)) for pair in permutations(nodes, 2)]
+
+        for _ in range(10):
+            await asyncio.sleep(10.0)
+            victim = VICTIMS[rng.choice([*VICTIMS])](rng.choice(nodes))
+            exit_signal(victim, Kill())
+        stopped.set()
+
+        ends = [end for ends in await asyncio.gather(*traffic) for end in ends]
+        assert {type(value) for value, _ in ends} == {bytes, ConnectionLostError}
+        assert max(seconds for _, seconds in ends) <= 3.0 + 2 * GRACE
+        assert sum(isinstance(value, bytes) for value, _ in ends) > 0.95 * len(ends)
+
+
+async def call_on(one, other, stopped):
+    ends = []
+    while not stopped.is_set():
+        ends.append(await outcome(one.call(other, timeout=3.0)))
+        await asyncio.sleep(0.3)
+    return ends
+
+
 @pytest.mark.parametrize("is_dialler", [True, False], ids=["of the dialler", "of the acceptor"])
 async def test_a_connection_outlives_a_killed_connector(is_dialler):
     async with simulated() as mesh:
@@ -404,6 +471,29 @@ async def test_a_connection_outlives_a_killed_connector(is_dialler):
 
         assert (await one.call(other), await other.call(one)) == (b"x", b"x")
         assert (len(one.connections), len(other.connections)) == (1, 1)
+
+
+async def test_a_connection_is_idle_after_its_connector_was_killed_too():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2, mesh={"pool": PoolLimits(idle_timeout=5.0)})
+        await one.call(other)
+
+        exit_signal(one.process(PEER_CONNECTOR), Kill())
+
+        assert (await one.end_of(timeout=10.0)).code == CloseCode.IDLE
+
+
+async def test_an_open_connection_outlives_a_killed_connector():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2, security=Security.OPEN)
+        await one.call(Contact(other.endpoint))
+        before = one.process(PEER_CONNECTOR)
+
+        exit_signal(before, Kill())
+        await wait_until(lambda: one.process(PEER_CONNECTOR) not in {None, before})
+
+        assert await one.call(Contact(other.endpoint)) == b"x"
+        assert len(one.connections) == 1
 
 
 # Open nodes, and those of v0.8

@@ -214,7 +214,7 @@ def test_a_lost_peer_stays_lost():
     assert liveness.next_due() == inf
 
 
-@given(st.lists(st.floats(0, 14.9), max_size=10))
+@given(st.lists(st.floats(0, 14.9), min_size=1, max_size=10))
 def test_a_peer_is_lost_keepalive_and_all_time_outs_after_it_was_last_heard(gaps):
     liveness, now = Liveness(CONFIG, 0.0), 0.0
     for gap in gaps:

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES, Frame, FrameReader, encode_frame, first_frame
+from macula_actors.core.wire.frame import (
+    MAX_PAYLOAD_BYTES,
+    Frame,
+    FrameReader,
+    encode_frame,
+    first_frame,
+    whole_frame,
+)
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 
 frames = st.builds(Frame, st.integers(0, 255), st.binary(max_size=40))
@@ -93,6 +100,36 @@ def test_frames_are_read_however_the_stream_is_cut(sent, data):
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
     assert read_in_pieces(pieces) == (sent, b"")
+
+
+@given(frames, st.binary(max_size=4))
+def test_bytes_that_are_one_frame_and_nothing_else_are_taken_whole(frame, more):
+    data = bytes_of([frame])
+
+    assert whole_frame(data) == frame
+    assert whole_frame(data[:-1]) is None
+    assert (whole_frame(data + more) is None) == bool(more)
+
+
+@pytest.mark.parametrize("data", [b"", header(0)[:-1], header(0, version=2), header(MOST + 1) + bytes(MOST + 1)])
+def test_what_is_no_frame_is_left_to_the_reader(data):
+    assert whole_frame(data, MOST) is None
+
+
+@given(st.binary(max_size=2 * MOST))
+def test_what_is_taken_whole_the_reader_reads_too(data):
+    frame = whole_frame(data, MOST)
+
+    assert frame is None or read_in_pieces([data]) == ([frame], b"")
+
+
+@given(st.lists(st.binary(max_size=12)))
+def test_unread_bytes_counts_what_is_unread(pieces):
+    reader = FrameReader(MOST)
+    for piece in pieces:
+        reader.receive(piece)
+        frames_and_errors(reader)
+        assert reader.unread_bytes == len(reader.unread)
 
 
 garbage = st.lists(

@@ -1,0 +1,53 @@
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from macula_actors.core.kademlia.keys import KeyKind, key_of, open_key, scoped_key
+from macula_actors.core.peer.handshake import Security
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+named = st.tuples(st.sampled_from(KeyKind), texts | st.binary(max_size=8), texts)
+
+
+def scoped(kind, name, realm):
+    return scoped_key(kind, name, realm=realm)
+
+
+def octets(name):
+    return name if isinstance(name, bytes) else name.encode()
+
+
+@given(named, named)
+def test_another_kind_name_or_realm_has_another_key(one, other):
+    is_same = (one[0], octets(one[1]), one[2]) == (other[0], octets(other[1]), other[2])
+
+    assert (scoped(*one) == scoped(*other)) is is_same
+
+
+@given(texts, texts)
+def test_what_moves_from_the_name_to_the_realm_changes_the_key(head, tail):
+    moved = scoped(KeyKind.TOPIC, tail, "r" + head) == scoped(KeyKind.TOPIC, head + tail, "r")
+
+    assert moved is (not head)
+
+
+def test_a_scoped_key_stays_what_it_was():
+    fields = [b"macula DHT key 1", b"procedure", b"com.example", b"test.add"]
+    data = b"".join(len(each).to_bytes(4) + each for each in fields)
+
+    assert scoped(KeyKind.PROCEDURE, "test.add", "com.example") == hashlib.sha256(data).digest()
+
+
+@given(texts)
+def test_an_open_key_is_the_hash_of_the_bare_name(name):
+    assert open_key(name) == open_key(name.encode()) == hashlib.sha256(name.encode()).digest()
+
+
+def test_security_decides_which_key_a_name_has():
+    key = {security: key_of(KeyKind.TOPIC, "weather", realm="com.example", security=security) for security in Security}
+
+    assert key == {
+        Security.OPEN: open_key("weather"),
+        Security.VERIFIED: scoped_key(KeyKind.TOPIC, "weather", realm="com.example"),
+    }
