@@ -2,10 +2,12 @@
 
 from typing import Final
 
-__all__ = ["ENDPOINT", "MESH_SYSTEM", "PEERS_SUP", "PEER_CONNECTOR", "TABLES"]
+__all__ = ["ENDPOINT", "GATEWAY_DHT", "MESH_SYSTEM", "PEERS_SUP", "PEER_CONNECTOR", "ROUTING_SERVER", "TABLES"]
 
 TABLES: Final = "macula_tables"
+ROUTING_SERVER: Final = "macula_routing_server"
 MESH_SYSTEM: Final = "macula_mesh_system"
 ENDPOINT: Final = "endpoint"
 PEERS_SUP: Final = "peers_sup"
 PEER_CONNECTOR: Final = "peer_connector"
+GATEWAY_DHT: Final = "gateway_dht"
