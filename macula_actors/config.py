@@ -3,12 +3,18 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.bucket import BucketLimits
+from macula_actors.core.kademlia.lookup import LookupLimits
+from macula_actors.core.kademlia.record_store import RecordLimits
+from macula_actors.core.kademlia.republish import RepublishSettings
 from macula_actors.core.peer.admission import AdmissionLimits
 from macula_actors.core.peer.backoff import Backoff
-from macula_actors.core.peer.handshake import HandshakeSettings
+from macula_actors.core.peer.handshake import HandshakeSettings, Security
+from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.liveness import LivenessConfig
 from macula_actors.core.peer.pool import PoolLimits
 from macula_actors.core.wire.messages import Message
@@ -16,7 +22,7 @@ from macula_actors.transport.engines import EngineName
 from macula_actors.transport.interface import Network
 from macula_actors.transport.udp import UdpNetwork
 
-__all__ = ["MeshConfig", "PeerConfig", "wall_clock_ms"]
+__all__ = ["DhtConfig", "MeshConfig", "PeerConfig", "wall_clock_ms"]
 
 _NS_PER_MS: Final = 1_000_000
 _ANYWHERE: Final = Endpoint("0.0.0.0", 0)  # noqa: S104 -- a mesh node is there for others
@@ -44,6 +50,46 @@ class PeerConfig:
     drain_timeout: float = 5.0  # that exchanges in flight may take when the connection is to be closed
     max_violations: int = 16  # broken messages of one peer, then its connection is closed
     routes: Mapping[type[Message], str] = field(default_factory=dict)  # which server handles which message
+    wall_clock_ms: Callable[[], int] = wall_clock_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhtConfig:
+    """A node's part in the DHT.
+
+    Args:
+        identity: the node's key: its id, and the owner of what it stores.
+        security: as of the mesh; OPEN takes records that nobody has signed.
+        bootstrap: where others are. This node's own address may be among them.
+        data_dir: where contacts and own records are kept; None: in memory only.
+        find: of a value. Enough holders end it: each of the k closest should have all records.
+        locate: of nodes, to store at or to learn of.
+        wall_clock_ms: milliseconds since 1970.
+    """
+
+    identity: Identity
+    security: Security = Security.VERIFIED
+    bootstrap: tuple[Endpoint, ...] = ()
+    data_dir: Path | None = None
+    buckets: BucketLimits = field(default_factory=BucketLimits)
+    records: RecordLimits = field(default_factory=RecordLimits)
+    republish: RepublishSettings = field(default_factory=RepublishSettings)
+    find: LookupLimits = field(default_factory=lambda: LookupLimits(stop_after=3))
+    locate: LookupLimits = field(default_factory=LookupLimits)
+    backoff: Backoff = field(default_factory=Backoff)  # between two attempts to join
+    refresh_after: float = 600.0  # that a bucket goes without a lookup; paper, 2.3, has an hour, for less churn
+    query_timeout: float = 3.0  # of one message to a peer, dialling too
+    retry_after: float = 0.05  # that something of this node, or of the peer's, is given to be restarted
+    max_retries: int = 20  # of one message, for that reason
+    max_lookups: int = 64  # that callers wait for; one more is refused
+    max_upkeep: int = 8  # lookups and stores at once that nobody waits for
+    max_jobs: int = 512  # of both, and of those that only hear of silent peers yet
+    max_stores: int = 8  # STORE messages of one job in flight
+    max_pings: int = 32  # in flight; a contact that comes then has to come again
+    max_former: int = 64  # contacts that fell silent and are asked again now and then
+    upkeep_interval: float = 1.0  # between two rounds of upkeep; each sends at most max_upkeep jobs or a batch
+    hand_over_batch: int = 64  # records given to a newcomer in one round
+    save_interval: float = 10.0  # between two snapshots of the contacts
     wall_clock_ms: Callable[[], int] = wall_clock_ms
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "NoRouteError",
     "OverloadedError",
     "ProtocolError",
+    "QuorumError",
     "RealmMismatchError",
     "RefusedError",
     "RemoteProtocolError",
@@ -158,6 +159,18 @@ class NoRouteError(MaculaError):
         super().__init__(f"no route to {peer}: {ways}")
         self.peer = peer
         self.tried = tried
+
+
+class QuorumError(MaculaError):
+    """Of the nodes that were asked, only ``reached`` did what was asked; ``needed`` are too few even for a part of it.
+
+    Nobody's fault by itself: the network is cut or overloaded. Try again later.
+    """
+
+    def __init__(self, reached: int, needed: int) -> None:
+        super().__init__(f"{reached} nodes of the {needed} needed answered as they should")
+        self.reached = reached
+        self.needed = needed
 
 
 class KeyStoreError(MaculaError):

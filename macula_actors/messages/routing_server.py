@@ -1,13 +1,60 @@
-"""What RoutingServer is asked. Erlang: macula_routing_server."""
+"""What RoutingServer is asked. Erlang: macula_routing_server.
 
-from typing import NamedTuple
+Those functions that say so try again when the server is being restarted, as long as there is time: what they ask for
+may be done twice.
+"""
 
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.kademlia.record import DEFAULT_TTL, Record
+from macula_actors.core.kademlia.record_store import RecordStats
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import FindNodeReply, FindValueReply, StoreReply
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import CallTimeoutError
 from macula_actors.messages.gateway_dht import DhtMessage
-from supervisors import Server, call
+from supervisors import CallTimeoutError as NoAnswerError
+from supervisors import Server, ServerDownError, call, cast
 
-__all__ = ["HandleMessage", "handle_message"]
+__all__ = [
+    "AddNode",
+    "DeleteLocal",
+    "DeleteRecord",
+    "FindClosest",
+    "GetLocal",
+    "GetRoutingTable",
+    "GetSize",
+    "GetStats",
+    "HandleMessage",
+    "LookUpNode",
+    "LookUpValue",
+    "RemoveNode",
+    "RoutingStats",
+    "StoreLocal",
+    "StoreRecord",
+    "Touch",
+    "add_node",
+    "delete",
+    "delete_local",
+    "find_closest",
+    "find_node",
+    "find_value",
+    "get_local",
+    "get_routing_table",
+    "handle_message",
+    "remove_node",
+    "size",
+    "stats",
+    "store",
+    "store_local",
+    "touch",
+]
+
+DEFAULT_TIMEOUT: Final = 10.0  # seconds; macula_routing_server
+RETRY_AFTER: Final = 0.05  # seconds that a server is given to be restarted
 
 
 class HandleMessage(NamedTuple):
@@ -20,6 +67,228 @@ class HandleMessage(NamedTuple):
     message: DhtMessage
 
 
+class AddNode(NamedTuple):
+    """Ask ``contact``, and take it in if it answers. Answered with whether it is in the table."""
+
+    contact: Contact
+
+
+class RemoveNode(NamedTuple):
+    """Take the node out of the table. Answered with whether it was in."""
+
+    node_id: NodeId
+
+
+class FindClosest(NamedTuple):
+    """Answered with up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
+
+    target: NodeId
+    count: int
+
+
+class StoreLocal(NamedTuple):
+    """Keep ``payload`` under ``key`` for ``ttl`` seconds, here only. Answered with the `Record`."""
+
+    key: NodeId
+    payload: Value
+    ttl: int
+
+
+class StoreRecord(NamedTuple):
+    """Keep ``payload`` here and at the nodes closest to ``key``. Answered with how many took it."""
+
+    key: NodeId
+    payload: Value
+    ttl: int
+
+
+class DeleteRecord(NamedTuple):
+    """Have this node's record under ``key`` forgotten everywhere. Answered with how many took note."""
+
+    key: NodeId
+
+
+class DeleteLocal(NamedTuple):
+    """Forget this node's record under ``key`` here, and publish it no more. Answered with whether there was one."""
+
+    key: NodeId
+
+
+class GetLocal(NamedTuple):
+    """Answered with the records kept here under ``key``."""
+
+    key: NodeId
+
+
+class LookUpValue(NamedTuple):
+    """Answered with the records under ``key`` of all holders met, and of this node."""
+
+    key: NodeId
+
+
+class LookUpNode(NamedTuple):
+    """Answered with the nodes closest to ``target`` that answered."""
+
+    target: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class GetRoutingTable:
+    """Answered with all contacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetSize:
+    """Answered with how many contacts there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetStats:
+    """Answered with `RoutingStats`."""
+
+
+class Touch(NamedTuple):
+    """A cast: ``contact``, which has a node id, has proved to be alive and who it says; see `touch`."""
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingStats:
+    """What RoutingServer counts. Numbers of the past are since it started last."""
+
+    contacts: int
+    buckets: int
+    records: RecordStats
+    published: int  # own records that are stored again before they expire
+    is_joined: bool  # whether a lookup of its own id has found somebody, or there is nobody to join
+    lookups: int  # under way that callers wait for
+    upkeep: int  # jobs under way that nobody waits for
+    pings: int  # under way
+    handled: int  # messages of peers
+    refused: int  # of those, and of what callers asked for
+
+
+async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TIMEOUT) -> bool:
+    """Ask ``contact`` whether it is there, take it into the table if it answers, and return whether it is in.
+
+    Without a node id it is who answers at its endpoint. Tries again when the server is restarted.
+
+    Raises:
+        OverloadedError: too many are being asked.
+        CallTimeoutError: it took too long.
+    """
+    return bool(await _ask(server, AddNode(contact), timeout))
+
+
+async def remove_node(server: Server, node_id: NodeId) -> bool:
+    """Take a node out of the table, and return whether it was in. It may come in again."""
+    return bool(await call(server, RemoveNode(node_id)))
+
+
+async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple[Contact, ...]:
+    """Return up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
+    contacts: tuple[Contact, ...] = await call(server, FindClosest(target, count))
+    return contacts
+
+
+async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int = DEFAULT_TTL) -> Record:
+    """Keep ``payload`` under ``key`` for ``ttl`` seconds, at this node only: it is found by who asks this node.
+
+    Raises:
+        LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
+        OverloadedError: there is no room, not even for a node's own.
+    """
+    record: Record = await call(server, StoreLocal(key, payload, ttl))
+    return record
+
+
+async def store(
+    server: Server, key: NodeId, payload: Value, *, ttl: int = DEFAULT_TTL, timeout: float = DEFAULT_TIMEOUT
+) -> int:
+    """Keep ``payload`` under ``key``, at the nodes closest to it, and store it again before it expires.
+
+    It replaces what this node had under the key. Tries again when the server is restarted. Whatever is raised but
+    the first two, the record is kept here, and offered to the others again and again until `delete` or
+    `delete_local`.
+
+    Args:
+        server: the RoutingServer.
+        key: see `macula_actors.core.kademlia.keys`.
+        payload: any value that a record carries.
+        ttl: seconds, 1 to 86,400, that it is found for if this node disappears.
+        timeout: seconds.
+
+    Returns:
+        How many nodes keep it now; 1, itself, if this node knows no other.
+
+    Raises:
+        LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
+        OverloadedError: too many lookups are under way, or there is no room here.
+        QuorumError: none of the others took it.
+        CallTimeoutError: it took too long.
+    """
+    return int(await _ask(server, StoreRecord(key, payload, ttl), timeout))
+
+
+async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> int:
+    """Have this node's record under ``key`` forgotten at all nodes, and return how many took note.
+
+    It is 0 if this node has none there. Tries again when the server is restarted.
+
+    Raises:
+        OverloadedError, QuorumError, CallTimeoutError: as `store`; holders then hear of it later.
+    """
+    return int(await _ask(server, DeleteRecord(key), timeout))
+
+
+async def get_local(server: Server, key: NodeId) -> tuple[Record, ...]:
+    """Return the records that this node keeps under ``key``, of the owner that came last first."""
+    records: tuple[Record, ...] = await call(server, GetLocal(key))
+    return records
+
+
+async def delete_local(server: Server, key: NodeId) -> bool:
+    """Forget this node's own record under ``key`` here, and return whether there was one. Others' copies expire."""
+    return bool(await call(server, DeleteLocal(key)))
+
+
+async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Record, ...]:
+    """Return the records under ``key``: of each owner the latest that any holder had, verified; none if there is none.
+
+    Tries again when the server is restarted.
+
+    Raises:
+        OverloadedError: too many lookups are under way.
+        QuorumError: nobody answered, and nothing is kept here.
+        CallTimeoutError: it took too long.
+    """
+    records: tuple[Record, ...] = await _ask(server, LookUpValue(key), timeout)
+    return records
+
+
+async def find_node(server: Server, target: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Contact, ...]:
+    """Return the nodes closest to ``target`` that answered, nearest first. Tries again when the server is restarted.
+
+    Raises:
+        OverloadedError: too many lookups are under way.
+        CallTimeoutError: it took too long.
+    """
+    contacts: tuple[Contact, ...] = await _ask(server, LookUpNode(target), timeout)
+    return contacts
+
+
+async def get_routing_table(server: Server) -> tuple[Contact, ...]:
+    """Return all contacts of the table, the farthest bucket's first."""
+    contacts: tuple[Contact, ...] = await call(server, GetRoutingTable())
+    return contacts
+
+
+async def size(server: Server) -> int:
+    """Return how many contacts the table has."""
+    return int(await call(server, GetSize()))
+
+
 async def handle_message(
     server: Server, sender: Contact, message: DhtMessage
 ) -> FindNodeReply | FindValueReply | StoreReply:
@@ -30,3 +299,34 @@ async def handle_message(
     """
     reply: FindNodeReply | FindValueReply | StoreReply = await call(server, HandleMessage(sender, message))
     return reply
+
+
+def touch(server: Server, contact: Contact) -> None:
+    """Tell that ``contact``, which has a node id, has proved to be alive and who it says.
+
+    A contact of the table is refreshed. Another one is asked by the server itself before it comes in.
+    """
+    cast(server, Touch(contact))
+
+
+async def stats(server: Server) -> RoutingStats:
+    """Return the server's counts."""
+    counts: RoutingStats = await call(server, GetStats())
+    return counts
+
+
+async def _ask(server: Server, request: object, timeout: float) -> Any:
+    deadline = _now() + timeout
+    while True:
+        try:
+            return await call(server, request, max(deadline - _now(), 0.0))
+        except NoAnswerError as error:
+            raise CallTimeoutError(str(server), timeout) from error
+        except ServerDownError as error:
+            if deadline - _now() <= RETRY_AFTER:
+                raise CallTimeoutError(str(server), timeout) from error
+            await asyncio.sleep(RETRY_AFTER)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

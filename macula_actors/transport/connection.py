@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 MAX_STREAMS: Final = 64  # that this side has open at once; more make aioquic slow, which visits each for every packet
-FULL_PACKET_BYTES: Final = 1100  # of stream data; more is not waited for
+PACKET_BYTES: Final = 1100  # of stream data; more is not waited for
+ENOUGH_BYTES: Final = 3 * PACKET_BYTES  # the same, when the peer has something to do already
 MAX_UNSENT_BYTES: Final = 4 * 1_048_576  # queued in the engine: the peer's window is shut, or the path is slow
 MAX_PARTIAL_BYTES: Final = 8 * 1_048_576  # of frames that have not come whole, over all streams
 MAX_ALL_PARTIAL_BYTES: Final = 256 * 1_048_576  # over all connections of the endpoint
@@ -76,6 +77,7 @@ class Connection(EngineEvents):
         self._starved = False
         self._unsent_bytes = 0  # or more
         self._untransmitted = 0  # bytes given to the engine since it was last asked for datagrams
+        self._enough = PACKET_BYTES  # of them, not to wait for more
         self._full = False
         self._doubted_at = -inf
         self._timer: asyncio.TimerHandle | None = None
@@ -117,10 +119,11 @@ class Connection(EngineEvents):
             self._unsent_bytes += len(data)
             self._untransmitted += len(data)
             self._quic.send_stream_data(stream_id, data, end_stream=end_stream)
-            if self._untransmitted < FULL_PACKET_BYTES:
+            if self._untransmitted < self._enough:
                 self._endpoint.touch(self)
             else:
-                self._endpoint.send_now(self)  # so that the peer begins while this side goes on
+                self._enough = ENOUGH_BYTES  # the first packet goes at once: the peer works while this side goes on
+                self._endpoint.send_now(self)
 
     def has_room(self) -> bool:
         """Tell whether more can be sent; `ConnectionOwner.writable` tells when it can again."""
@@ -193,6 +196,7 @@ class Connection(EngineEvents):
     def receive(self, datagrams: Sequence[bytes], address: Address, now: float) -> None:
         """Take what came for this connection at one wake-up."""
         self._now = now
+        self._enough = PACKET_BYTES
         self._quic.receive(datagrams, address, now)
         self._drain()
 

@@ -172,9 +172,9 @@ class _Quic(QuicConnection):
         """Return whether the closing or draining period is over."""
         return self._state is QuicConnectionState.TERMINATED
 
-    def may_open_stream(self) -> bool:
-        """Return whether the peer takes a stream more; aioquic itself would queue it."""
-        return self._handshake_complete and self._local_next_stream_id_bidi // 4 < self._remote_max_streams_bidi
+    def max_streams(self) -> int:
+        """Return how many streams the peer allows; aioquic itself would queue one more."""
+        return self._remote_max_streams_bidi if self._handshake_complete else 0
 
     def peer_certificate(self) -> bytes | None:
         """Return it, DER, once the peer has proven that it has the key."""

@@ -42,8 +42,8 @@ class Quic(Protocol):
     def peer_certificate(self) -> bytes | None:
         """As in `EngineConnection`."""
 
-    def may_open_stream(self) -> bool:
-        """Return whether the handshake is done and the peer takes a stream more."""
+    def max_streams(self) -> int:
+        """Return how many streams the peer lets this side open, from the beginning; 0 before the handshake is done."""
 
     def get_next_available_stream_id(self) -> int:
         """Return the id of the bidirectional stream that is opened next, by the first write to it."""
@@ -81,6 +81,8 @@ class QuicEngineConnection(EngineConnection):
         self._unanswered = 0  # datagrams that came since then
         self._answer_at = 1  # so many of them bring it again
         self._is_terminated = False
+        self._next_stream_id = quic.get_next_available_stream_id()
+        self._max_streams = 0  # as of the last look
 
     @property
     @override
@@ -141,11 +143,12 @@ class QuicEngineConnection(EngineConnection):
 
     @override
     def open_stream(self) -> int | None:
-        quic = self._quic
-        if not quic.may_open_stream():
-            return None
-        stream_id = quic.get_next_available_stream_id()
-        quic.send_stream_data(stream_id, b"")  # takes the id, sends nothing
+        stream_id = self._next_stream_id
+        if stream_id // 4 >= self._max_streams:
+            self._max_streams = self._quic.max_streams()
+            if stream_id // 4 >= self._max_streams:
+                return None
+        self._next_stream_id = stream_id + 4  # the library takes the id when something is sent
         return stream_id
 
     @override

@@ -178,9 +178,9 @@ class _Quic(QuicConnection):
         """Return whether the closing or draining period is over."""
         return self._state is QuicConnectionState.TERMINATED
 
-    def may_open_stream(self) -> bool:
-        """Return whether the peer takes a stream more; qh3 itself would raise, and lose count."""
-        return self._handshake_complete and self.get_next_available_stream_id() // 4 < self.max_concurrent_bidi_streams
+    def max_streams(self) -> int:
+        """Return how many streams the peer allows; for one more qh3 itself would raise, and lose count."""
+        return self.max_concurrent_bidi_streams if self._handshake_complete else 0
 
     def peer_certificate(self) -> bytes | None:
         """Return it, DER, once the peer has proven that it has the key."""

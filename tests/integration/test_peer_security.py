@@ -111,7 +111,6 @@ async def test_another_node_than_the_one_dialled_is_left(siege):
         assert one.counted["closed_identity_mismatch"] == 1
 
 
-@pytest.mark.xfail(reason="Connection.close does not send the end of the handshake first", strict=False)
 async def test_a_node_that_was_taken_for_another_hears_of_it(siege):
     async with siege() as (mesh, victim):
         one = await mesh.node()
@@ -122,7 +121,6 @@ async def test_a_node_that_was_taken_for_another_hears_of_it(siege):
         assert isinstance(await victim.end_of(), IdentityMismatchError)
 
 
-@pytest.mark.xfail(reason="Connection.close does not send what waits to be sent first", strict=False)
 async def test_who_is_refused_is_told_why_in_a_message_too(siege):
     async with siege() as (mesh, victim):
         line = await mesh.attacker().dial(victim)

@@ -335,8 +335,6 @@ class PeerConnection(GenServer):
         if self.peer is not None and stream_id in self._outgoing:
             self._outgoing.fail(stream_id, error)
             self._outgoing.pump(self._system.now())
-        elif self.peer is not None:
-            self._incoming.abandoned(stream_id)
         return self._close_if_done()
 
     def _count(self, name: str) -> None:
@@ -378,7 +376,7 @@ class PeerConnection(GenServer):
         self._outgoing.pump(now)
         self._incoming.expire()
         if len(self._outgoing) and now - self._heard_at >= BUSY_TICK:
-            self._upkeep.provoke()
+            self._upkeep.provoke(now)
         self._report()
         self._schedule(now)
         return self._close_if_done()

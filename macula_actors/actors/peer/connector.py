@@ -47,7 +47,6 @@ from macula_actors.messages.peer import (
     CloseWhenDone,
     ConnectorStats,
     Established,
-    Exchange,
     GetStats,
     Request,
 )
@@ -137,8 +136,8 @@ class PeerConnector(GenServer):
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
         match request:
-            case Request(contact, exchange):
-                return self._carry(contact, exchange, request, from_)
+            case Request():
+                return self._carry(request, from_)
             case CloseConnection(contact):
                 return Reply(self._close_connection(contact))
             case GetStats():
@@ -175,21 +174,23 @@ class PeerConnector(GenServer):
 
     # Messages
 
-    def _carry(self, contact: Contact, exchange: Exchange, request: Request, from_: From) -> NoReply | Refuse:
+    def _carry(self, request: Request, from_: From) -> NoReply | Refuse:
+        contact, exchange = request
         now = self._system.now()
-        match self.pool.want(contact, _Waiter(from_, request, now), exchange.deadline, now):
-            case Use(connection) if not connection.is_alive():  # its Down is on the way
-                self._ended(connection, connection.exit_reason)
-                return self._carry(contact, exchange, request, from_)
-            case Use(connection):
+        connection = self.pool.use(contact, now)
+        while connection is not None:
+            if connection.is_alive():
                 forward(from_, connection, exchange)
                 return NoReply()
+            self._ended(connection, connection.exit_reason)  # its Down is on the way
+            connection = self.pool.use(contact, now)
+        match self.pool.want(contact, _Waiter(from_, request, now), exchange.deadline, now):
             case StartDial() as dial:
                 self._carry_out([dial])
-            case Wait():
-                pass
             case PoolRefuse(reason, error):
                 return Refuse(_error_of(contact, reason, error, exchange.deadline - now))
+            case Wait() | Use():
+                pass
         self._schedule()
         return NoReply()
 

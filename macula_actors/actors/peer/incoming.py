@@ -23,6 +23,9 @@ class _Handling(NamedTuple):
 class Incoming:
     """The messages of the peer that are being handled.
 
+    One whose stream the peer has cut counts until its server has answered: else a peer that gives up at once could keep
+    the servers busy without bound.
+
     Args:
         link: the connection.
         routes: which server handles which message.
@@ -91,11 +94,6 @@ class Incoming:
             self.answer(handling.stream_id, _error("unavailable", "what handles this is not there at present"))
         except Exception as error:  # whatever the server refused the message with
             self.answer(handling.stream_id, _error("handler_error", type(error).__name__))
-
-    def abandoned(self, stream_id: int) -> None:
-        """Forget what came on a stream that the peer has cut: nobody waits for the answer."""
-        for request in [request for request, handling in self._handling.items() if handling.stream_id == stream_id]:
-            self._bytes -= self._handling.pop(request).length
 
     def expire(self) -> None:
         """Answer for servers that take too long; what they answer later is dropped."""

@@ -12,7 +12,7 @@ from macula_actors.transport.connection import Connection
 __all__ = ["Upkeep"]
 
 MIN_PROGRESS_BYTES: Final = 65_536  # that a peer must take in each `PeerConfig.stall_timeout`
-PROBES: Final = 2**32  # the uids of pings whose answers are not waited for
+PROBES: Final = 2**32  # the first uid of pings that nobody waits for
 
 
 class Upkeep:
@@ -40,9 +40,11 @@ class Upkeep:
             return ConnectionLostError("local", CloseCode.OVERLOADED, "the peer takes too little of what is sent to it")
         return None
 
-    def provoke(self) -> None:
+    def provoke(self, now: float) -> None:
         """Send something to a peer whose answer is awaited: if it has crashed, the packet brings a hint at once."""
-        self._link.ping(next(self._uids))
+        uid = next(self._uids)
+        self._link.ping(uid)
+        self.liveness.measuring(uid, now)
 
     def _is_stalled(self, now: float) -> bool:
         unsent = self._link.unsent_bytes()

@@ -76,6 +76,7 @@ class Liveness:
         self._uid = 1
         self._sent: OrderedDict[int, float] = OrderedDict()
         self._rtt: float | None = None
+        self._min_rtt: float | None = None
         self._lost: LostReason | None = None
         self._hinted_at = -inf
         self._ping_at = now  # at once, to measure the round trip; infinity: a ping is out
@@ -102,14 +103,18 @@ class Liveness:
     def ping_sent(self, uid: int, now: float) -> None:
         """Note that the ping that `due` asked for was sent."""
         self._uid = uid + 1
-        self._sent[uid] = now
-        if len(self._sent) > _MAX_SENT:
-            self._sent.popitem(last=False)
+        self.measuring(uid, now)
         if self._unanswered_since is None:
             self._unanswered_since = now
         # a probe never puts off the deadline of the ping before it
         self._deadline = min(self._deadline, now + self._timeout)
         self._ping_at = inf
+
+    def measuring(self, uid: int, now: float) -> None:
+        """Note that a ping was sent that `due` did not ask for: its answer tells the round trip, its loss nothing."""
+        self._sent[uid] = now
+        if len(self._sent) > _MAX_SENT:
+            self._sent.popitem(last=False)
 
     def ponged(self, uid: int, now: float) -> float | None:
         """Note the answer to a ping; return its round-trip time in seconds, None if that is not known any more."""
@@ -118,6 +123,7 @@ class Liveness:
         if sent_at is None:
             return None
         rtt = now - sent_at
+        self._min_rtt = rtt if self._min_rtt is None else min(rtt, self._min_rtt)
         self._rtt = rtt if self._rtt is None else self._rtt + _RTT_GAIN * (rtt - self._rtt)
         return rtt
 
@@ -167,6 +173,6 @@ class Liveness:
 
     def _probe_timeout(self) -> float:
         # of a peer that was never measured nothing is known: it may be a satellite's hop away
-        if self._rtt is None:
+        if self._min_rtt is None:
             return self._config.pong_timeout
-        return min(max(_RTT_MULTIPLE * self._rtt, self._config.min_probe_timeout), self._config.pong_timeout)
+        return min(max(_RTT_MULTIPLE * self._min_rtt, self._config.min_probe_timeout), self._config.pong_timeout)

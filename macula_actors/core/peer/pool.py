@@ -106,6 +106,16 @@ class ConnectionPool(Generic[C, W]):
         self._dials = 0
         self._counts = _Counts()
 
+    def use(self, contact: Contact, now: float) -> C | None:
+        """Return the live connection to ``contact``, if there is one; it is used."""
+        peer = self._peers.get(contact.key)
+        if peer is None or not peer.links:
+            return None
+        self._counts.hits += 1
+        connection = peer.links[0].connection
+        self.used(connection, now)
+        return connection
+
     def want(self, contact: Contact, waiter: W, deadline: float, now: float) -> Answer[C]:
         """Return a connection, or what must happen for ``waiter`` to get one by ``deadline``.
 
@@ -116,11 +126,10 @@ class ConnectionPool(Generic[C, W]):
         """
         if waiter in self._waiting:
             raise ValueError(f"{waiter} waits already")
+        connection = self.use(contact, now)
+        if connection is not None:
+            return Use(connection)
         peer = self._peers.get(contact.key)
-        if peer is not None and peer.links:
-            self._counts.hits += 1
-            self.used(peer.links[0].connection, now)
-            return Use(peer.links[0].connection)
         refusal = self._refusal(contact, peer, deadline, now)
         if refusal is not None:
             self._counts.refusals += 1

@@ -280,16 +280,20 @@ class FindNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindNodeReply:
-    """Answers `FindNode`, nearest contact first; the original sends at most 20."""
+    """Answers `FindNode`, nearest contact first; the original sends at most 20.
+
+    ``node_id``, ours, is who answers: for one that knew only where to ask.
+    """
 
     nodes: Annotated[tuple[NodeInfo, ...], ListOf(Record(NodeInfo), 128)]
     type: Annotated[Literal["find_node_reply"], Choice("find_node_reply")] = "find_node_reply"
     request_id: _OptionalId = None
+    node_id: _OptionalNodeId = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Asks to keep ``value`` under ``key``. Ours: with a ``request_id`` it is answered by `StoreReply`."""
+    """Asks to keep ``value`` under ``key``. Ours: it is answered by `StoreReply`."""
 
     key: _Key
     value: Annotated[Value, AnyValue()]
@@ -359,9 +363,9 @@ class Puback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReply:
-    """Ours: the `Store` with the same ``request_id`` was carried out."""
+    """Ours: the `Store` on whose stream it comes, or with the same ``request_id``, was carried out."""
 
-    request_id: _MessageId
+    request_id: _OptionalId = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,6 @@ from tests.macula_actors.transport.nodes import World
 
 LOOPBACK, SIMULATED = False, True
 ENGINES = ["aioquic", "qh3"]
-QH3_IPV6 = pytest.param(
-    "qh3", marks=pytest.mark.xfail(run=False, strict=False, reason="Qh3Engine gives IPv6 addresses as four-tuples")
-)
 SHORT = b"\x40" + bytes(range(8)) + bytes(20)  # a packet of a connection that nobody knows
 
 
@@ -92,7 +89,7 @@ async def test_a_node_dials_itself(world):
 
 
 @pytest.mark.real_clock
-@pytest.mark.parametrize("engine_name", ["aioquic", QH3_IPV6])
+@pytest.mark.parametrize("engine_name", ["aioquic", "qh3"])
 @pytest.mark.parametrize(("listening", "dialled"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
 async def test_ipv6_and_both_families_at_one_socket(real, listening, dialled):
     async with real:

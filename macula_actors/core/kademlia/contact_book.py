@@ -1,0 +1,106 @@
+"""A routing table whose contacts are also in a mapping that outlives it, and those that it has lost.
+
+Erlang: the table in macula_routing_server's state, which a crash empties. The lost ones are asked again now and then:
+two halves of a network that had lost each other come together again, and a node that was cut off needs no bootstrap.
+"""
+
+from collections.abc import Iterable, MutableMapping
+from random import Random
+from typing import Final, NamedTuple
+
+from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, Kept, Ping, Refused, Seen, Updated
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.kademlia.table import RoutingTable, SavedContact
+from macula_actors.core.peer.contact import Contact
+
+__all__ = ["ContactBook", "Known"]
+
+
+class Known(NamedTuple):
+    """A contact of the mapping, and when it was seen."""
+
+    contact: Contact
+    seen_at: float
+
+
+class ContactBook:
+    """The contacts. All instants are of one monotonic clock, in seconds.
+
+    Args:
+        table: an empty one.
+        saved: where its contacts are kept as well, and what is in there already.
+        max_former: how many of the lost are remembered.
+        now: the present.
+    """
+
+    def __init__(self, table: RoutingTable, saved: MutableMapping[NodeId, Known], *, max_former: int, now: float) -> None:
+        self.table: Final = table
+        self._saved: Final = saved
+        self._max_former: Final = max_former
+        self._former: dict[NodeId, Contact] = {}  # lost last at the end
+        for node_id, known in sorted(saved.items(), key=lambda item: item[1].seen_at):
+            if not isinstance(table.seen(known.contact, min(known.seen_at, now)), Added):
+                del saved[node_id]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def seen(self, contact: Contact, now: float) -> Seen:
+        """Do as `RoutingTable.seen`."""
+        decision = self.table.seen(contact, now)
+        if contact.node_id is not None and isinstance(decision, Added | Updated):
+            self._keep(contact.node_id, contact, now)
+        return decision
+
+    def heard_of(self, contact: Contact) -> Ping | Refused:
+        """Do as `RoutingTable.heard_of`."""
+        return self.table.heard_of(contact)
+
+    def failed(self, node_id: NodeId, now: float) -> Kept | Evicted | None:
+        """Do as `RoutingTable.failed`; who is evicted is remembered."""
+        decision = self.table.failed(node_id, now)
+        if isinstance(decision, Evicted):
+            self._dropped(node_id, decision, now)
+            self._remember(node_id, decision.contact)
+        return decision
+
+    def remove(self, node_id: NodeId, now: float) -> Evicted | None:
+        """Take a contact out of the table, and out of mind."""
+        self._former.pop(node_id, None)
+        decision = self.table.remove(node_id)
+        if decision is not None:
+            self._dropped(node_id, decision, now)
+        return decision
+
+    def remember(self, contacts: Iterable[Contact]) -> None:
+        """Have ``contacts`` asked as the lost ones are."""
+        for contact in contacts:
+            if contact.node_id is not None and contact.node_id not in self.table:
+                self._remember(contact.node_id, contact)
+
+    def former(self, most: int, rng: Random) -> list[Contact]:
+        """Return up to ``most`` of the lost, by chance."""
+        return rng.sample(list(self._former.values()), min(most, len(self._former)))
+
+    def snapshot(self, now: float) -> tuple[SavedContact, ...]:
+        """Return the contacts of the table, and for how long each has been silent."""
+        return tuple(SavedContact(known.contact, now - known.seen_at) for known in self._saved.values())
+
+    def _keep(self, node_id: NodeId, contact: Contact, now: float) -> None:
+        self._former.pop(node_id, None)
+        before = self._saved.get(node_id)
+        # One that came without an endpoint keeps the one it had.
+        kept = before.contact if contact.endpoint is None and before is not None else contact
+        self._saved[node_id] = Known(kept, now)
+
+    def _dropped(self, node_id: NodeId, decision: Evicted, now: float) -> None:
+        self._saved.pop(node_id, None)
+        promoted = decision.promoted
+        if promoted is not None and promoted.node_id is not None:
+            self._keep(promoted.node_id, promoted, now)
+
+    def _remember(self, node_id: NodeId, contact: Contact) -> None:
+        self._former.pop(node_id, None)
+        self._former[node_id] = contact
+        if len(self._former) > self._max_former:
+            del self._former[next(iter(self._former))]
