@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 from supervisors.exit_reason import Crashed, ExitReason, Killed
 from supervisors.reports import report_immortal
 
-__all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue"]
+__all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue", "Turn"]
 
 STEPS = 256  # of processes in a row, before the loop looks at its sockets and timers again
 
@@ -78,6 +78,24 @@ class RunQueue:
             self._is_running = False
             if ready:
                 self._run_soon()
+
+
+class Turn:
+    """A context: the lives that can go on because of what happens inside do so at its end, not in a later turn."""
+
+    __slots__ = ("_queue", "_was_running")
+
+    def __init__(self, queue: RunQueue) -> None:
+        self._queue = queue
+        self._was_running = False
+
+    def __enter__(self) -> None:
+        self._was_running = self._queue._is_running
+        self._queue._is_running = True
+
+    def __exit__(self, *_: object) -> None:
+        if not self._was_running:  # else they have their turn already
+            self._queue._run()
 
 
 class LifeRunner:

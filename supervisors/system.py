@@ -27,7 +27,7 @@ from supervisors.errors import (
     SystemStoppedError,
 )
 from supervisors.exit_reason import ExitReason, Shutdown
-from supervisors.life import RunQueue
+from supervisors.life import RunQueue, Turn
 from supervisors.process import Process
 from supervisors.ref import Ref
 from supervisors.spawn import spawn, stop_process
@@ -131,6 +131,13 @@ class System:
     def thread(self) -> int:
         """The id of the loop's thread."""
         return self._thread
+
+    def turn(self) -> Turn:
+        """Return a context, for a callback of the loop, at whose end those processes go on that got messages in it.
+
+        So what they do is done when the callback goes on. Otherwise they go on soon after it.
+        """
+        return Turn(self.run_queue)
 
     def now(self) -> float:
         """Return the loop's clock, in seconds."""

@@ -7,6 +7,7 @@ refused, counted, and forgotten. RFC: 9000, sections 5.1, 5.2, 8.1, 21.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, ParamSpec, TypeVar
@@ -64,6 +65,8 @@ class QuicEndpoint(DatagramReceiver):
         accept: given each accepted connection once its QUIC handshake is done, must call its `Connection.own`; None
             refuses all.
         limits: how many connections, and from whom.
+        turn: the context that each batch of datagrams is handed over in; at its end those may act who were told of it,
+            so that what they send goes out with the acknowledgements.
 
     Attributes:
         counters: what came, by name: ``datagrams`` are all, ``delivered`` those of a connection; each other one is
@@ -82,6 +85,7 @@ class QuicEndpoint(DatagramReceiver):
         *,
         accept: Callable[[Connection], None] | None = None,
         limits: AdmissionLimits | None = None,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.counters: Counter[str] = Counter()
@@ -89,13 +93,16 @@ class QuicEndpoint(DatagramReceiver):
         self._network = network
         self._engine = engine
         self._accept = accept
+        self._turn = turn
         self._admission = Admission(limits or AdmissionLimits())
         self._retry_tokens: RetryTokens | None = None
         self._routes: dict[bytes, Connection] = {}
         self._connections: dict[Connection, dict[bytes, None]] = {}  # each with its ids
         self._peers: dict[Address, dict[Connection, None]] = {}
         self._touched: dict[Connection, None] = {}
-        self._is_flushing = False
+        self._is_flushing = False  # soon
+        self._is_answered = False  # something else than acknowledgements is to be sent
+        self._is_urgent = False  # acknowledgements must not wait
         self._ack_timer: asyncio.TimerHandle | None = None
         self._reset_second = 0.0
         self._resets = 0
@@ -150,8 +157,21 @@ class QuicEndpoint(DatagramReceiver):
 
     @override
     def datagrams_received(self, batch: Sequence[tuple[bytes, Address]]) -> None:
-        now = self.now()
         self.counters["datagrams"] += len(batch)
+        self._is_flushing = True  # at the end of this
+        self._is_answered = self._is_urgent = False
+        with self._turn():
+            self._hand_over(batch)
+        self._is_flushing = False
+        if self._is_answered:
+            self._flush()
+        elif self._is_urgent:
+            self.loop.call_soon(self._flush_after, ANSWER_ROUNDS)
+        elif self._touched and self._ack_timer is None:
+            self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
+
+    def _hand_over(self, batch: Sequence[tuple[bytes, Address]]) -> None:
+        now = self.now()
         routes = self._routes
         pending: list[bytes] = []
         receiver: Connection | None = None
@@ -312,6 +332,7 @@ class QuicEndpoint(DatagramReceiver):
         """Send what ``connection`` has to send soon, together with what comes until then."""
         if connection in self._connections:
             self._touched[connection] = None
+            self._is_answered = True
             if not self._is_flushing:
                 self._is_flushing = True
                 self.loop.call_soon(self._flush)
@@ -333,15 +354,10 @@ class QuicEndpoint(DatagramReceiver):
 
     def _acknowledge(self, connection: Connection, count: int) -> None:
         """Have ``count`` datagrams acknowledged: with an answer, if there is one soon, for each packet costs time."""
-        if connection not in self._connections:
-            return
-        self._touched[connection] = None
-        if self._is_flushing:
-            return
-        if count > 1 or not connection.is_quiet():  # RFC 9000, 13.2.2: every second one is acknowledged at once
-            self.loop.call_soon(self._flush_after, ANSWER_ROUNDS)
-        elif self._ack_timer is None:
-            self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
+        if connection in self._connections:
+            self._touched[connection] = None
+            # RFC 9000, 13.2.2: every second one is acknowledged at once
+            self._is_urgent = self._is_urgent or count > 1 or not connection.is_quiet()
 
     def _flush_after(self, rounds: int) -> None:
         if rounds:

@@ -28,6 +28,7 @@ from supervisors import (
     Response,
     Restart,
     SupervisorsError,
+    System,
     TableOwner,
     UnexpectedRequestError,
     open_port,
@@ -61,6 +62,7 @@ class EndpointServer(GenServer):
                 (host, port),
                 accept=self._accept if config.accept_peers else None,
                 limits=config.admission,
+                turn=System.current().turn,
             )
         )
         self._table["address"] = (host, self.quic.address[1])

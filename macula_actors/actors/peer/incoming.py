@@ -6,7 +6,7 @@ from typing import NamedTuple
 from macula_actors.core.peer.close_codes import CloseCode, code_of
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Error, Message, Ping, Pong
-from macula_actors.errors import LocalProtocolError, MaculaError, OverloadedError, ProtocolError
+from macula_actors.errors import LocalProtocolError, MaculaError, OverloadedError, ProtocolError, RefusedError
 from macula_actors.messages.peer import Inbound
 from macula_actors.transport.connection import Connection
 from supervisors import CallError, RequestId, send_request
@@ -121,7 +121,7 @@ class Incoming:
 
 def error_message(error: MaculaError) -> Error:
     """Return ``error`` as the peer is told of it."""
-    if isinstance(error, ProtocolError):
+    if isinstance(error, ProtocolError | RefusedError):
         return _error(error.code, error.detail)
     return _error(code_of(error).label, str(error))
 

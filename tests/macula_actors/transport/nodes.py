@@ -95,11 +95,11 @@ class Owner(Heard):
         return self.error
 
     async def pour(self, seconds):
-        """Send large frames for some time, whenever there is room; return how many."""
+        """Send large frames for some time, whenever there is room and a stream; return how many."""
         sent = 0
         for _ in range(round(seconds / 0.01)):
-            while self.link.has_room():
-                self.link.send(self.link.open_stream(), BIG)
+            while self.link.has_room() and (stream_id := self.link.open_stream()) is not None:
+                self.link.send(stream_id, BIG)
                 sent += 1
             await asyncio.sleep(0.01)
         return sent
