@@ -66,3 +66,39 @@ async def test_a_process_killed_while_it_waits_for_its_turn_does_nothing_more(sy
 
     assert done == []
     assert ref.exit_reason == Killed()
+
+
+async def test_what_is_sent_in_a_turn_is_done_at_its_end(system):
+    done = []
+    ref = await system.start(Hop, None, done)
+    chain = await system.start(Hop, ref)
+
+    with system.turn():
+        chain.send(0)
+        assert done == []
+
+    assert done == [1]
+
+
+async def test_a_turn_inside_a_turn_ends_with_the_outer_one(system):
+    done = []
+    ref = await system.start(Hop, None, done)
+
+    with system.turn():
+        with system.turn():
+            ref.send("inner")
+        assert done == []
+
+    assert done == ["inner"]
+
+
+async def test_a_turn_begun_while_others_wait_for_theirs_lets_them_go_first(system):
+    done = []
+    ref = await system.start(Hop, None, done)
+
+    ref.send("before")
+    with system.turn():
+        ref.send("in it")
+    await asyncio.sleep(0)
+
+    assert done == ["before", "in it"]

@@ -276,3 +276,24 @@ class AnsweringPeer(RuleBasedStateMachine):
 
 TestAnsweringPeer = AnsweringPeer.TestCase
 TestAnsweringPeer.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+def test_a_ping_that_was_not_due_measures_and_its_loss_means_nothing():
+    liveness = measured(0.5)
+
+    liveness.measuring(77, 100.0)
+    assert liveness.ponged(77, 100.1) == pytest.approx(0.1)
+    liveness.measuring(78, 100.2)
+
+    assert liveness.next_due() == pytest.approx(100.1 + CONFIG.keepalive)
+
+
+def test_a_probe_waits_by_the_shortest_round_trip_that_was_measured():
+    liveness = measured(0.1)
+    liveness.measuring(77, 100.0)
+    liveness.ponged(77, 104.0)
+
+    liveness.hint(110.0)
+    ping(liveness, 110.0)
+
+    assert liveness.next_due() == pytest.approx(110.4)

@@ -67,6 +67,37 @@ def test_a_live_connection_is_used_by_node_id_and_by_the_endpoints_that_led_to_i
     assert pool.state(Contact(HERE)) == Live("c1", 0)
 
 
+def test_a_live_connection_is_given_without_a_waiter():
+    pool = new_pool()
+    assert pool.use(Contact(HERE, LARGE), 0.0) is None
+    dialled(pool, Contact(HERE), "c1", LARGE)
+
+    assert pool.use(Contact(node_id=LARGE), 1.0) == "c1"
+    assert pool.stats().hits == 1
+
+
+def test_a_connection_that_is_closed_on_purpose_soon_after_its_dial_costs_no_back_off():
+    pool = new_pool()
+    dialled(pool, Contact(HERE), "c1", LARGE)
+
+    pool.discard("c1", 1.0)
+    pool.discard("c1", 1.0)
+    pool.closed("c1", None, 1.0, RNG)
+
+    assert pool.want(Contact(HERE, LARGE), "a", 5.0, 1.0) == StartDial(LARGE, Contact(HERE, LARGE), 1)
+
+
+def test_nobody_waits_for_the_next_dial_after_a_failure_that_lasts():
+    pool = new_pool()
+    pool.want(Contact(HERE), "a", FAR, 0.0)
+
+    decisions = list(pool.failed(HERE, ERROR, 1.0, RNG, lasting=True))
+
+    assert decisions == [Fail("a", Refusal.DIAL_FAILED, ERROR)]
+    assert pool.want(Contact(HERE), "b", FAR, 1.1) == Refuse(Refusal.DIAL_FAILED, ERROR)
+    assert pool.want(Contact(HERE), "b", FAR, 100.0) == StartDial(HERE, Contact(HERE), 2)
+
+
 def test_an_accepted_connection_serves_who_waits_for_the_node():
     pool = new_pool()
     pool.want(Contact(HERE, LARGE), "a", 5.0, 0.0)
