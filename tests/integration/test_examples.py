@@ -20,6 +20,7 @@ SHOWS = {
     "demo": "9 of 9 kills were answered as they should be",
     "erlang_port": "[none,bob]",
     "supervision_tree": "    ├── till  Part#8  running  1 restart",
+    "two_peers": "eve is told: RealmMismatchError",
     "thread_worker": "    └── hasher  Hasher#4  running  2 restarts",
     "worker_pool": "100 // 9: (11, 'Worker#5')",
 }

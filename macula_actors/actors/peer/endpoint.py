@@ -12,6 +12,7 @@ from macula_actors.actors.peer.connection import PeerConnection, TakeOver
 from macula_actors.config import MeshConfig
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.handshake import Security
 from macula_actors.messages.names import PEERS_SUP, TABLES
 from macula_actors.messages.peer import Dial, GetAddress
 from macula_actors.transport.certificate import fingerprint, self_signed, to_der
@@ -50,6 +51,8 @@ class EndpointServer(GenServer):
         identity = config.peer.handshake.identity
         credentials = self_signed(identity)
         self._fingerprint = fingerprint(to_der(credentials.certificate))
+        if config.peer.handshake.security is Security.OPEN:
+            logger.warning("security is open: nobody proves who they are; meant for v0.8 peers on a trusted network")
         self._accepting: dict[RequestId, Connection] = {}
         self._table = await TableOwner.claim(TABLES, TABLE, max_entries=1)
         network = config.network()
