@@ -55,3 +55,10 @@ def test_what_must_not_be_sent_is_our_error(message, code):
         encode(message)
 
     assert refused.value.code == code
+
+
+def test_what_is_no_message_is_refused():
+    with pytest.raises(LocalProtocolError) as caught:
+        encode({"type": "ping"})
+
+    assert caught.value.code == "not_a_message"
