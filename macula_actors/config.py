@@ -73,7 +73,7 @@ class DhtConfig:
     data_dir: Path | None = None
     buckets: BucketLimits = field(default_factory=BucketLimits)
     records: RecordLimits = field(default_factory=RecordLimits)
-    republish: RepublishSettings = field(default_factory=RepublishSettings)
+    republish: RepublishSettings = field(default_factory=lambda: RepublishSettings(max_batch=8))
     find: LookupLimits = field(default_factory=lambda: LookupLimits(stop_after=3))
     locate: LookupLimits = field(default_factory=LookupLimits)
     backoff: Backoff = field(default_factory=Backoff)  # between two attempts to join
@@ -82,12 +82,12 @@ class DhtConfig:
     retry_after: float = 0.05  # that something of this node, or of the peer's, is given to be restarted
     max_retries: int = 20  # of one message, for that reason
     max_lookups: int = 64  # that callers wait for; one more is refused
-    max_upkeep: int = 8  # lookups and stores at once that nobody waits for
+    max_upkeep: int = 16  # lookups and stores at once that nobody waits for; a batch of ``republish`` may come on top
     max_jobs: int = 512  # of both, and of those that only hear of silent peers yet
     max_stores: int = 8  # STORE messages of one job in flight
     max_pings: int = 32  # in flight; a contact that comes then has to come again
     max_former: int = 64  # contacts that fell silent and are asked again now and then
-    upkeep_interval: float = 1.0  # between two rounds of upkeep; each sends at most max_upkeep jobs or a batch
+    upkeep_interval: float = 1.0  # between two rounds of upkeep
     hand_over_batch: int = 64  # records given to a newcomer in one round
     save_interval: float = 10.0  # between two snapshots of the contacts
     wall_clock_ms: Callable[[], int] = wall_clock_ms

@@ -5,7 +5,15 @@ from typing import Final, NamedTuple, TypeAlias
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.peer.contact import Contact
-from macula_actors.core.wire.messages import FindNode, FindNodeReply, FindValue, FindValueReply, Message, Store, StoreReply
+from macula_actors.core.wire.messages import (
+    FindNode,
+    FindNodeReply,
+    FindValue,
+    FindValueReply,
+    Message,
+    Store,
+    StoreReply,
+)
 from macula_actors.messages.names import GATEWAY_DHT
 from macula_actors.messages.peer import Inbound
 from supervisors import RequestId, Server, call, send_request

@@ -1,7 +1,7 @@
 """What RoutingServer is asked. Erlang: macula_routing_server.
 
-Those functions that say so try again when the server is being restarted, as long as there is time: what they ask for
-may be done twice.
+All functions but `handle_message` and `touch` ask again while the server is being restarted, as long as there is time:
+what they ask for may be done twice. Each raises `CallTimeoutError` when that is over.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ __all__ = [
     "GetSize",
     "GetStats",
     "HandleMessage",
+    "Learned",
     "LookUpNode",
     "LookUpValue",
     "RemoveNode",
@@ -80,10 +81,10 @@ class RemoveNode(NamedTuple):
 
 
 class FindClosest(NamedTuple):
-    """Answered with up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
+    """Answered with up to ``most`` contacts of the table, nearest to ``target`` first; nobody is asked."""
 
     target: NodeId
-    count: int
+    most: int
 
 
 class StoreLocal(NamedTuple):
@@ -153,6 +154,13 @@ class Touch(NamedTuple):
     contact: Contact
 
 
+class Learned(NamedTuple):
+    """A cast: who has answered a query, at the contact given, and who has not. All have node ids."""
+
+    answered: tuple[Contact, ...] = ()
+    silent: tuple[Contact, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingStats:
     """What RoutingServer counts. Numbers of the past are since it started last."""
@@ -172,7 +180,7 @@ class RoutingStats:
 async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TIMEOUT) -> bool:
     """Ask ``contact`` whether it is there, take it into the table if it answers, and return whether it is in.
 
-    Without a node id it is who answers at its endpoint. Tries again when the server is restarted.
+    Without a node id it is who answers at its endpoint.
 
     Raises:
         OverloadedError: too many are being asked.
@@ -183,12 +191,12 @@ async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TI
 
 async def remove_node(server: Server, node_id: NodeId) -> bool:
     """Take a node out of the table, and return whether it was in. It may come in again."""
-    return bool(await call(server, RemoveNode(node_id)))
+    return bool(await _ask(server, RemoveNode(node_id), DEFAULT_TIMEOUT))
 
 
 async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple[Contact, ...]:
     """Return up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
-    contacts: tuple[Contact, ...] = await call(server, FindClosest(target, count))
+    contacts: tuple[Contact, ...] = await _ask(server, FindClosest(target, count), DEFAULT_TIMEOUT)
     return contacts
 
 
@@ -199,7 +207,7 @@ async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int =
         LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
         OverloadedError: there is no room, not even for a node's own.
     """
-    record: Record = await call(server, StoreLocal(key, payload, ttl))
+    record: Record = await _ask(server, StoreLocal(key, payload, ttl), DEFAULT_TIMEOUT)
     return record
 
 
@@ -208,7 +216,7 @@ async def store(
 ) -> int:
     """Keep ``payload`` under ``key``, at the nodes closest to it, and store it again before it expires.
 
-    It replaces what this node had under the key. Tries again when the server is restarted. Whatever is raised but
+    It replaces what this node had under the key. Whatever is raised but
     the first two, the record is kept here, and offered to the others again and again until `delete` or
     `delete_local`.
 
@@ -234,7 +242,7 @@ async def store(
 async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> int:
     """Have this node's record under ``key`` forgotten at all nodes, and return how many took note.
 
-    It is 0 if this node has none there. Tries again when the server is restarted.
+    It is 0 if this node has none there.
 
     Raises:
         OverloadedError, QuorumError, CallTimeoutError: as `store`; holders then hear of it later.
@@ -244,19 +252,17 @@ async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOU
 
 async def get_local(server: Server, key: NodeId) -> tuple[Record, ...]:
     """Return the records that this node keeps under ``key``, of the owner that came last first."""
-    records: tuple[Record, ...] = await call(server, GetLocal(key))
+    records: tuple[Record, ...] = await _ask(server, GetLocal(key), DEFAULT_TIMEOUT)
     return records
 
 
 async def delete_local(server: Server, key: NodeId) -> bool:
     """Forget this node's own record under ``key`` here, and return whether there was one. Others' copies expire."""
-    return bool(await call(server, DeleteLocal(key)))
+    return bool(await _ask(server, DeleteLocal(key), DEFAULT_TIMEOUT))
 
 
 async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Record, ...]:
     """Return the records under ``key``: of each owner the latest that any holder had, verified; none if there is none.
-
-    Tries again when the server is restarted.
 
     Raises:
         OverloadedError: too many lookups are under way.
@@ -268,7 +274,7 @@ async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TI
 
 
 async def find_node(server: Server, target: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Contact, ...]:
-    """Return the nodes closest to ``target`` that answered, nearest first. Tries again when the server is restarted.
+    """Return the nodes closest to ``target`` that answered, nearest first.
 
     Raises:
         OverloadedError: too many lookups are under way.
@@ -280,13 +286,13 @@ async def find_node(server: Server, target: NodeId, *, timeout: float = DEFAULT_
 
 async def get_routing_table(server: Server) -> tuple[Contact, ...]:
     """Return all contacts of the table, the farthest bucket's first."""
-    contacts: tuple[Contact, ...] = await call(server, GetRoutingTable())
+    contacts: tuple[Contact, ...] = await _ask(server, GetRoutingTable(), DEFAULT_TIMEOUT)
     return contacts
 
 
 async def size(server: Server) -> int:
     """Return how many contacts the table has."""
-    return int(await call(server, GetSize()))
+    return int(await _ask(server, GetSize(), DEFAULT_TIMEOUT))
 
 
 async def handle_message(
@@ -311,7 +317,7 @@ def touch(server: Server, contact: Contact) -> None:
 
 async def stats(server: Server) -> RoutingStats:
     """Return the server's counts."""
-    counts: RoutingStats = await call(server, GetStats())
+    counts: RoutingStats = await _ask(server, GetStats(), DEFAULT_TIMEOUT)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Runs one lookup of `macula_actors.core.kademlia.lookup` over a `MessageNetwork`: asks whom it says, tells it what came."""
+"""Runs one `macula_actors.core.kademlia.lookup.Lookup` over a `MessageNetwork`: asks whom it says, tells what comes."""
 
 from collections.abc import Callable, Iterable
 from math import inf

@@ -114,6 +114,7 @@ class DhtNode:
         self._republish = RepublishPlan(self.settings.republish)
         self._replication = ReplicationPlan(self.records, identity.node_id, self.settings.republish)
         self._wake_at = inf
+        self._has_joined = False
 
     @property
     def node_id(self) -> NodeId:
@@ -130,6 +131,11 @@ class DhtNode:
         """Whether it runs."""
         return self.port.is_up
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether it runs and knows anybody."""
+        return self.is_up and self._has_joined
+
     def join(self, bootstrap: Iterable[Contact], on_joined: Callable[[], None] | None = None) -> None:
         """Look up its own id, beginning with ``bootstrap``, again and again until somebody answers; then refresh."""
         self._bootstrap = tuple(each for each in bootstrap if each.node_id != self.node_id)
@@ -137,6 +143,7 @@ class DhtNode:
 
     def stay(self, bootstrap: Iterable[Contact] = ()) -> None:
         """Begin to refresh, as a node that has joined does."""
+        self._has_joined = True
         self._bootstrap = self._bootstrap or tuple(each for each in bootstrap if each.node_id != self.node_id)
         period = self.settings.refresh_period
         self.port.call_at(self._network.now + period * (0.5 + 0.5 * self._rng.random()), self._refresh)
@@ -160,13 +167,13 @@ class DhtNode:
         self._publish(key, on_end)
 
     def find(self, key: NodeId, on_end: Callable[[Found], None], *, stop_after: float | None = None) -> None:
-        """Find the records under ``key``, here or at the nodes closest to it."""
+        """Find the records under ``key``, here or at the nodes closest to it; ``stop_after`` holders have answered."""
         started = self._network.now
-        here = self.records.get(key, self._now_ms())
+        here = self.records.get(key, self.now_ms())
         if here:
             on_end(Found(key=key, records=here, seconds=0.0, hops=0, queries=0, failures=0))
             return
-        limits = replace(self.settings.lookup, stop_after=stop_after or self.settings.stop_after)
+        limits = self.settings.find if stop_after is None else replace(self.settings.find, stop_after=stop_after)
         LookupRun(
             self,
             key,
@@ -194,6 +201,10 @@ class DhtNode:
             case _:
                 exchange.answer(RefusedError("unexpected", "a simulated node knows the DHT's messages only"))
 
+    def now_ms(self) -> int:
+        """Return the milliseconds since 1970 by its clock."""
+        return _EPOCH_MS + int(self._network.now * 1000)
+
     def closest(self, target: bytes, asker: Contact) -> tuple[NodeInfo, ...]:
         """Return whom it tells ``asker`` of."""
         k = self.settings.bucket.k
@@ -210,7 +221,7 @@ class DhtNode:
 
     def _value_reply(self, key: NodeId, asker: Contact) -> FindValueReply:
         nodes = self.closest(key, asker)
-        records = self.records.get_all(key, self._now_ms())
+        records = self.records.get_all(key, self.now_ms())
         if not records:
             return FindValueReply(result="nodes", nodes=nodes)
         return FindValueReply(result="value", value=tuple(each.to_value() for each in records), nodes=nodes)
@@ -220,14 +231,14 @@ class DhtNode:
 
     def _verified(self, key: NodeId, value: Value) -> Record | None:
         try:
-            record = Record.from_value(key, value, security=Security.VERIFIED, now_ms=self._now_ms())
+            record = Record.from_value(key, value, security=Security.VERIFIED, now_ms=self.now_ms())
             record.verify()
         except RemoteProtocolError:
             return None
-        return record if record.expires_at > self._now_ms() else None
+        return record if record.expires_at > self.now_ms() else None
 
     def _keep(self, key: NodeId, value: Value) -> StoreReply | MaculaError:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         try:
             record = Record.from_value(key, value, security=Security.VERIFIED, now_ms=now_ms)
         except RemoteProtocolError as error:
@@ -267,15 +278,13 @@ class DhtNode:
         LookupRun(
             self,
             target,
-            [*self.table.closest(target, self.settings.lookup.k), *others],
+            [*self.table.closest(target, self.settings.locate.k), *others],
             lambda result: self._looked_up(result, on_end),
-            limits=self.settings.lookup,
+            limits=self.settings.locate,
             query_timeout=self.settings.query_timeout,
         )
 
-    def _looked_up(
-        self, result: LookupResult[Record], on_end: Callable[[LookupResult[Record]], None] | None
-    ) -> None:
+    def _looked_up(self, result: LookupResult[Record], on_end: Callable[[LookupResult[Record]], None] | None) -> None:
         if result.target != self.node_id:
             self.table.looked_up(result.target, self._network.now)
         if on_end is not None:
@@ -330,7 +339,7 @@ class DhtNode:
 
     def _publish(self, key: NodeId, on_end: Callable[[Published], None] | None = None) -> None:
         payload, ttl = self._own[key]
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         sequence = next_sequence(self.records.find(key, self.node_id, now_ms), now_ms)
         record = Record.seal(self.identity, key, payload, sequence=sequence, now_ms=now_ms, ttl=ttl)
         self.records.put(record, now_ms)
@@ -366,8 +375,8 @@ class DhtNode:
         k = self.settings.bucket.k
         near = [*self.table.closest(newcomer.node_id, k), *self.table.closest(self.node_id, k)]
         ids = [each.node_id for each in near if each.node_id is not None]
-        plan = HandOver(newcomer.node_id, self.node_id, ids, k=k)
-        now_ms = self._now_ms()
+        plan = HandOver(newcomer.node_id, self.node_id, ids, k=k, senders=self.settings.senders)
+        now_ms = self.now_ms()
         for key in filter(plan.includes, self.records.keys()):
             for record in self.records.get_all(key, now_ms):
                 self._send(newcomer, record)
@@ -380,7 +389,7 @@ class DhtNode:
 
     def _carry_out_plans(self, now: float) -> None:
         self._wake_at = inf
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         self.records.expire(now_ms)
         for key in self._republish.due(now, self._rng):
             self._publish(key)
@@ -389,13 +398,10 @@ class DhtNode:
         self._wake_for_plans()
 
     def _replicate(self, key: NodeId, owners: Sequence[NodeId]) -> None:
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         found = (self.records.find(key, owner, now_ms) for owner in owners)
         records = [each for each in found if each is not None]
         self._look_up(key, lambda result: self._store_at(result, records))
-
-    def _now_ms(self) -> int:
-        return _EPOCH_MS + int(self._network.now * 1000)
 
 
 class _Stores:

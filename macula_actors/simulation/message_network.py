@@ -77,7 +77,18 @@ class Port:
 class Exchange:
     """A request, for the handler of the node that got it, which answers now, later or never."""
 
-    __slots__ = ("_done", "contact", "is_answered", "is_over", "message", "port", "result", "target", "timeout", "until")
+    __slots__ = (
+        "_done",
+        "contact",
+        "is_answered",
+        "is_over",
+        "message",
+        "port",
+        "result",
+        "target",
+        "timeout",
+        "until",
+    )
 
     def __init__(
         self, port: Port, contact: Contact, message: Message, timeout: float, done: Callable[[Answer], None]
@@ -143,7 +154,7 @@ class MessageNetwork:
         self._line: DelayLine[Callable[[float], None]] = DelayLine(_call)
         self._ports: dict[Endpoint, Port] = {}
         self._by_id: dict[NodeId, Port] = {}
-        self._attached = 0
+        self.attached = 0  # nodes, ever
         self._in_flight = 0
         self._crc = 0
 
@@ -181,10 +192,8 @@ class MessageNetwork:
             raise NameTakenError(str(contact))
         if len(self._ports) >= self._max_nodes:
             raise SimulationError(f"no room for more than {self._max_nodes} nodes")
-        self._attached += 1
-        port = self._ports[endpoint] = self._by_id[node_id] = Port(
-            self, endpoint, node_id, self._attached, handler
-        )
+        self.attached += 1
+        port = self._ports[endpoint] = self._by_id[node_id] = Port(self, endpoint, node_id, self.attached, handler)
         return port
 
     def detach(self, port: Port) -> None:
@@ -207,7 +216,8 @@ class MessageNetwork:
 
     def call_at(self, when: float, callback: Callable[[float], None]) -> None:
         """Call ``callback`` with the time at the instant ``when`` of the loop."""
-        self._line.put(when, callback, self._loop)
+        # never with a time a hair before it, or who waits for it would wait again, at once and for ever
+        self._line.put(when, lambda now: callback(max(now, when)), self._loop)
 
     def close(self) -> None:
         """Detach all nodes; nothing is in flight any more. Twice is once."""

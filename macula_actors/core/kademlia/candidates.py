@@ -41,13 +41,25 @@ class Candidate(Generic[V]):
         source: who told of it; None: this node's own table did.
     """
 
-    __slots__ = ("_places", "_unasked", "balance", "contact", "distance", "hops", "pending", "progress", "values")
+    __slots__ = (
+        "_places",
+        "_unasked",
+        "asked_at",
+        "balance",
+        "contact",
+        "distance",
+        "hops",
+        "pending",
+        "progress",
+        "values",
+    )
 
     def __init__(self, contact: Contact, distance: int, source: "Candidate[V] | None") -> None:
         self.contact = contact  # asked last, or answered
         self.distance = distance
         self.hops: int = 0 if source is None else source.hops + 1  # nodes asked, one after the other, to learn of it
         self.progress = Progress.UNASKED
+        self.asked_at = 0.0  # last
         self.pending: list[Contact] = []  # asked, and neither answered nor failed
         self.values: tuple[V, ...] = ()
         self.balance = 0  # of the contacts it told of: how many more answered than were silent

@@ -33,7 +33,9 @@ class ContactBook:
         now: the present.
     """
 
-    def __init__(self, table: RoutingTable, saved: MutableMapping[NodeId, Known], *, max_former: int, now: float) -> None:
+    def __init__(
+        self, table: RoutingTable, saved: MutableMapping[NodeId, Known], *, max_former: int, now: float
+    ) -> None:
         self.table: Final = table
         self._saved: Final = saved
         self._max_former: Final = max_former
@@ -44,6 +46,11 @@ class ContactBook:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def has_former(self) -> bool:
+        """Whether any of the lost is remembered."""
+        return bool(self._former)
 
     def seen(self, contact: Contact, now: float) -> Seen:
         """Do as `RoutingTable.seen`."""

@@ -13,9 +13,10 @@ from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import NodeInfo
 from macula_actors.errors import (
     ConnectionLostError,
+    LocalProtocolError,
     OverloadedError,
-    ProtocolError,
     RefusedError,
+    RemoteProtocolError,
     SelfDialError,
 )
 
@@ -28,6 +29,7 @@ class Verdict(Enum):
     """What an error says of the peer that was asked."""
 
     ALIVE = auto()  # it answered, if not as it should
+    UNKNOWN = auto()  # nothing
     LATER = auto()  # something of it, or of this node, is being restarted: ask again
     SILENT = auto()
     SELF = auto()  # it is this node
@@ -57,8 +59,10 @@ def verdict_of(error: Exception) -> Verdict:
             return Verdict.LATER
         case RefusedError() if error.code == UNAVAILABLE:
             return Verdict.LATER
-        case RefusedError() | OverloadedError(limit=None) | ProtocolError():
+        case RefusedError() | RemoteProtocolError():
             return Verdict.ALIVE
+        case OverloadedError() | LocalProtocolError():  # perhaps this node was
+            return Verdict.UNKNOWN
         case SelfDialError():
             return Verdict.SELF
         case _:

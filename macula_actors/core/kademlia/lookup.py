@@ -6,6 +6,7 @@ section 2.3. After rust-libp2p's ClosestPeersIter: it asks nobody, it says whom 
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address
 from itertools import islice
 from math import inf
@@ -32,7 +33,8 @@ class LookupLimits:
 
     k: int = 20  # closest nodes to find; paper, 2.2
     alpha: int = 3  # queries in flight, slow ones not counted; paper, 2.3
-    slow_after: float = 0.5  # without an answer another one is asked in its place
+    slow_after: float = 0.5  # without an answer another one is asked in its place; while none has come, and at most
+    min_slow_after: float = 0.1  # at least; in between, twice what the slowest answer of this lookup took
     min_answers: int = 3  # with fewer, slow ones are waited for when there is nobody else to ask
     timeout: float = 10.0  # of the lookup; macula_routing_server:find_value/3
     stop_after: float = inf  # holders of values; then the lookup ends at once
@@ -76,7 +78,9 @@ class Lookup(Generic[V]):
         self._limits = limits
         self._deadline = now + limits.timeout
         self._candidates = Candidates[V](target, limits.max_candidates)
-        self._waiting: dict[Candidate[V], float] = {}  # when each is slow, the earliest first
+        self._waiting: dict[Candidate[V], float] = {}  # since when, the earliest first
+        self._measured: list[float] = []  # when the queries were sent that were answered since `next`
+        self._slowest = inf  # of the answers, in seconds; infinity: none yet
         self._queries = 0
         self._failures = 0
         self._holders = 0
@@ -87,6 +91,7 @@ class Lookup(Generic[V]):
         """Return whom to ask, how long to wait, or the result."""
         if self._finished is not None:
             return self._finished
+        self._measure(now)
         self._note_slow(now)
         if self._holders >= self._limits.stop_after:
             return self._finish(Outcome.ENOUGH)
@@ -96,9 +101,9 @@ class Lookup(Generic[V]):
         if is_done:
             return self._finish(Outcome.CLOSEST)
         if candidate is None or len(self._waiting) >= self._limits.alpha:
-            return Wait(min(self._deadline, next(iter(self._waiting.values()), inf)))
+            return Wait(min(self._deadline, next(iter(self._waiting.values()), inf) + self._patience))
         self._queries += 1
-        self._waiting[candidate] = now + self._limits.slow_after
+        self._waiting[candidate] = candidate.asked_at = now
         return Query(candidate.ask())
 
     def answered(self, contact: Contact, closer: Sequence[Contact] = (), values: Sequence[V] = ()) -> bool:
@@ -113,6 +118,8 @@ class Lookup(Generic[V]):
         if candidate is None:
             return False
         self._waiting.pop(candidate, None)
+        if contact == candidate.contact:  # asked last: it is known when
+            self._measured.append(candidate.asked_at)
         candidate.answered(contact, tuple(values[: self._limits.max_values]))
         self._holders += bool(values)
         self._learn(islice(closer, self._limits.max_contacts), candidate)
@@ -149,9 +156,21 @@ class Lookup(Generic[V]):
             elif known.is_said_to_be(contact) or _is_plausible(contact.endpoint):
                 known.told(contact, source)
 
+    @property
+    def _patience(self) -> float:
+        """Seconds after which a query is slow."""
+        return min(self._limits.slow_after, max(self._limits.min_slow_after, 2 * self._slowest))
+
+    def _measure(self, now: float) -> None:
+        for asked_at in self._measured:
+            took = now - asked_at
+            self._slowest = took if self._slowest == inf else max(self._slowest, took)
+        self._measured.clear()
+
     def _note_slow(self, now: float) -> None:
-        for candidate, slow_at in list(self._waiting.items()):
-            if slow_at > now:
+        patience = self._patience
+        for candidate, asked_at in list(self._waiting.items()):
+            if asked_at + patience > now:
                 return
             del self._waiting[candidate]
             candidate.given_up()
@@ -205,8 +224,13 @@ def _is_plausible(endpoint: Endpoint | None) -> bool:
         return True  # a live connection, a hole punch or a relay may reach it
     if not endpoint.port:
         return False
+    return _is_somebodys(endpoint.host)
+
+
+@lru_cache(4096)  # the same nodes are told of again and again, and reading an address takes 4 us
+def _is_somebodys(host: str) -> bool:
     try:
-        address = ip_address(endpoint.host)
+        address = ip_address(host)
     except ValueError:
         return True
     is_for_nobody = isinstance(address, IPv4Address) and address.is_reserved  # 240.0.0.0/4, with the broadcast address

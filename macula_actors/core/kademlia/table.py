@@ -145,6 +145,12 @@ class RoutingTable:
         is_due = [now - self._looked_up_at.get(index, -inf) >= self._refresh_after for index in range(nearest + 1)]
         return [index for index, due in enumerate(is_due) if due]
 
+    def next_refresh(self) -> float:
+        """Return when `to_refresh` next returns something; never, since there is no contact: infinity."""
+        nearest = max(self._buckets, default=-1)
+        looked_up = (self._looked_up_at.get(index, -inf) for index in range(nearest + 1))
+        return min(looked_up, default=inf) + self._refresh_after
+
     def random_id(self, index: int, rng: Random) -> NodeId:
         """Return an id that belongs into the bucket ``index``.
 

@@ -123,7 +123,7 @@ def run(network, origin, target, limits=None, contacts=None):
             case Query(contact):
                 asked.append(contact)
                 since[contact] = now
-                most = max(most, sum(now - at < limits.slow_after for at in since.values()))
+                most = max(most, sum(now - at < limits.min_slow_after for at in since.values()))
                 is_there = network.is_there(contact)
                 delay = network.slow.get(contact.node_id, ROUND_TRIP) if is_there else QUERY_TIMEOUT
                 heapq.heappush(events, (now + delay, next(serials), contact, is_there))

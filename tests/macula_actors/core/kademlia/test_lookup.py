@@ -133,6 +133,39 @@ def test_a_slow_one_does_not_hold_up_the_others():
     assert queries(made, 0.5) == nodes(2)
 
 
+def test_twice_what_the_slowest_answer_took_is_slow():
+    made = lookup(1, 2, 3, 4, 5, alpha=2, slow_after=1.0, min_slow_after=0.125)
+    queries(made)
+    made.answered(node(1))
+
+    assert queries(made, 0.25) == nodes(3)  # 2 is slow after 0.5 s, and so is 3
+    assert queries(made, 0.49) == []
+    assert queries(made, 0.5) == nodes(4)
+    assert made.next(0.5) == Wait(0.75)
+
+
+def test_quick_answers_leave_the_others_a_least_time():
+    made = lookup(1, 2, 3, 4, alpha=2, slow_after=1.0, min_slow_after=0.125)
+    queries(made)
+    made.answered(node(1))
+
+    assert queries(made, 0.0625) == nodes(3)
+    assert made.next(0.0625) == Wait(0.125)
+
+
+def test_a_late_answer_makes_it_patient_again():
+    made = lookup(1, 2, 3, 4, 5, 6, alpha=2, slow_after=1.0, min_slow_after=0.125)
+    queries(made)
+    made.answered(node(1))
+    queries(made, 0.0625)
+    queries(made, 0.125)  # 2 is slow
+
+    made.answered(node(2))
+
+    assert queries(made, 0.25) == []  # 3 and 4 are not yet: that would be after 0.5 s
+    assert made.next(0.25) == Wait(0.5625)
+
+
 def test_a_slow_one_may_answer_yet():
     made = lookup(1, 2, k=2, alpha=1, slow_after=0.5)
     queries(made)

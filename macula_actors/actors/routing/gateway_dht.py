@@ -1,0 +1,156 @@
+"""Carries DHT messages: those of peers to RoutingServer, and queries to peers through PeerConnector.
+
+Erlang: macula_gateway_dht (whose query_peer was never written: D-23).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from typing_extensions import override
+
+from macula_actors.core.kademlia.exchange import UNAVAILABLE, Verdict, verdict_of
+from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.wire.encoder import encode
+from macula_actors.core.wire.messages import Message, Store
+from macula_actors.errors import (
+    CallTimeoutError,
+    ConnectionLostError,
+    LocalProtocolError,
+    MaculaError,
+    OverloadedError,
+    RefusedError,
+)
+from macula_actors.messages.gateway_dht import DhtMessage, LookUpThere, QueryPeer
+from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER
+from macula_actors.messages.peer import Exchange, Inbound, Request
+from macula_actors.messages.routing_server import HandleMessage, Learned, LookUpValue
+from supervisors import (
+    CallError,
+    From,
+    GenServer,
+    NoReply,
+    Refuse,
+    RequestId,
+    Response,
+    System,
+    TimerRef,
+    UnexpectedRequestError,
+    cancel_timer,
+    cast,
+    forward,
+    send_after,
+    send_request,
+    whereis,
+)
+from supervisors import OverloadedError as MailboxFullError
+
+__all__ = ["GatewayDHT"]
+
+MAX_QUERIES: Final = 16_384  # under way; as many as the connector has waiters
+
+
+@dataclass(frozen=True, slots=True)
+class _Expired:
+    """The time for an answer is over."""
+
+    reqid: RequestId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Query:
+    request: QueryPeer
+    from_: From
+    timer: TimerRef
+
+
+class GatewayDHT(GenServer):
+    """Passes calls on, and never waits. What it keeps are the queries under way, which end with it."""
+
+    @override
+    def init(self, max_queries: int = MAX_QUERIES) -> None:
+        self._max_queries = max_queries
+        self._system = System.current()
+        self._queries: dict[RequestId, _Query] = {}
+
+    @override
+    def handle_call(self, request: object, from_: From) -> NoReply | Refuse:
+        match request:
+            case QueryPeer():
+                return self._query(request, from_)
+            case Inbound(peer, message) if peer.node_id is None:
+                return Refuse(RefusedError("no_node_id", "who sends this did not say who it is"))
+            case Inbound(peer, message) if isinstance(message, DhtMessage):
+                return _to_routing(from_, HandleMessage(Contact(peer.endpoint, peer.node_id), message))
+            case LookUpThere(key):
+                return _to_routing(from_, LookUpValue(key))
+            case _:
+                raise UnexpectedRequestError(request)
+
+    @override
+    def handle_info(self, info: object) -> None:
+        match info:
+            case Response(reqid) if reqid in self._queries:
+                query = self._queries.pop(reqid)
+                cancel_timer(query.timer)
+                _answer(query, _outcome(reqid))
+            case Response():
+                pass  # too late
+            case _Expired(reqid):
+                query = self._queries.pop(reqid)
+                _answer(query, CallTimeoutError(str(query.request.contact), query.request.timeout))
+            case _:
+                raise UnexpectedRequestError(info)
+
+    def _query(self, request: QueryPeer, from_: From) -> NoReply | Refuse:
+        if len(self._queries) >= self._max_queries:
+            return Refuse(OverloadedError("queries under way", self._max_queries))
+        try:
+            frame = encode(request.message)
+        except LocalProtocolError as error:
+            return Refuse(error)
+        wants_reply = not isinstance(request.message, Store)  # v0.8 answers none
+        exchange = Exchange(frame, self._system.now() + request.timeout, wants_reply)
+        reqid = send_request(PEER_CONNECTOR, Request(request.contact, exchange))
+        timer = send_after(max(request.timeout, 0.0), self.actor_ref, _Expired(reqid))
+        self._queries[reqid] = _Query(request, from_, timer)
+        return NoReply()
+
+
+def _answer(query: _Query, outcome: Message | MaculaError | None) -> None:
+    if query.request.is_told:
+        _tell(query.request.contact, outcome)
+    if isinstance(outcome, MaculaError):
+        query.from_.refuse(outcome)
+    else:
+        query.from_.reply(outcome)
+
+
+def _to_routing(from_: From, request: HandleMessage | LookUpValue) -> NoReply | Refuse:
+    server = whereis(ROUTING_SERVER)
+    if server is None:
+        return Refuse(RefusedError(UNAVAILABLE, "the routing server is being restarted"))
+    forward(from_, server, request)
+    return NoReply()
+
+
+def _outcome(reqid: RequestId) -> Message | MaculaError | None:
+    try:
+        reply: Message | None = reqid.result()
+    except MaculaError as error:
+        return error
+    except MailboxFullError as error:
+        return OverloadedError("messages for the connector", error.bound)
+    except CallError as error:
+        return ConnectionLostError("local", CloseCode.INTERNAL, f"what carried the message ended: {error}")
+    return reply
+
+
+def _tell(contact: Contact, outcome: Message | MaculaError | None) -> None:
+    if contact.node_id is None:
+        return
+    verdict = verdict_of(outcome) if isinstance(outcome, MaculaError) else Verdict.ALIVE
+    if verdict is Verdict.ALIVE:
+        cast(ROUTING_SERVER, Learned(answered=(contact,)))
+    elif verdict is Verdict.SILENT:
+        cast(ROUTING_SERVER, Learned(silent=(contact,)))

@@ -1,0 +1,478 @@
+"""RoutingServer: the node's routing table and records, and what it does for the DHT.
+
+Erlang: macula_routing_server (which waited for the network inside its callbacks: D-53).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Final
+
+from typing_extensions import override
+
+from macula_actors.actors.routing.job_book import JobBook
+from macula_actors.actors.routing.jobs import Job, JobDone, Purpose
+from macula_actors.actors.routing.keeper import Load, SaveContacts, Saved, SaveRecord
+from macula_actors.actors.routing.pings import Ping, Pings
+from macula_actors.actors.routing.upkeep import Upkeep
+from macula_actors.config import DhtConfig
+from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, PingFirst, Refusal, Refused
+from macula_actors.core.kademlia.bucket_decisions import Ping as AskFirst
+from macula_actors.core.kademlia.contact_book import ContactBook
+from macula_actors.core.kademlia.exchange import Verdict, contacts_of, node_infos_of, verdict_of
+from macula_actors.core.kademlia.node_id import ID_BITS, NodeId
+from macula_actors.core.kademlia.own_records import OwnRecords
+from macula_actors.core.kademlia.record import Record
+from macula_actors.core.kademlia.record_decisions import RecordRefusal, Refreshed, Stored
+from macula_actors.core.kademlia.record_decisions import Refused as RecordRefused
+from macula_actors.core.kademlia.record_store import RecordStore
+from macula_actors.core.kademlia.table import RoutingTable
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.wire.messages import (
+    FindNode,
+    FindNodeReply,
+    FindValue,
+    FindValueReply,
+    Message,
+    NodeInfo,
+    Store,
+    StoreReply,
+)
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import MaculaError, OverloadedError, RefusedError
+from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
+from macula_actors.messages.names import ROUTING_KEEPER, TABLES
+from macula_actors.messages.routing_server import (
+    AddNode,
+    DeleteLocal,
+    DeleteRecord,
+    FindClosest,
+    GetLocal,
+    GetRoutingTable,
+    GetSize,
+    GetStats,
+    HandleMessage,
+    Learned,
+    LookUpNode,
+    LookUpValue,
+    RemoveNode,
+    RoutingStats,
+    StoreLocal,
+    StoreRecord,
+    Touch,
+)
+from supervisors import (
+    Continue,
+    Down,
+    ExitReason,
+    From,
+    GenServer,
+    NoReply,
+    Ref,
+    Refuse,
+    Reply,
+    RequestId,
+    Response,
+    SupervisorsError,
+    System,
+    TableOwner,
+    TimerRef,
+    UnexpectedRequestError,
+    cancel_timer,
+    cast,
+    send_after,
+    send_request,
+)
+
+__all__ = ["RoutingServer"]
+
+CONTACTS: Final = "dht_contacts"
+RECORDS: Final = "dht_records"
+PUBLISHED: Final = "dht_published"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wake:
+    """Time for a round of upkeep."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SaveDue:
+    """Time to save the contacts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PingAgain:
+    """Time to ask once more."""
+
+    ping: Ping
+
+
+class RoutingServer(GenServer):
+    """Keeps contacts and records, in tables that outlive it, and never waits.
+
+    Lookups and stores are processes of their own, which answer who waits for them even if this one is restarted.
+    Contacts come into the table after they have answered a query of this node, over a connection that proves who they
+    are; what others tell of them only leads to a query. One that called this node waits in a full bucket's cache.
+    """
+
+    trap_exit = True  # to save the contacts
+
+    @override
+    async def init(self, config: DhtConfig) -> Continue:
+        self._config = config
+        self._node_id = config.identity.node_id
+        self._system = System.current()
+        self._clock_ms = config.wall_clock_ms()
+        self._handled = self._refused = 0
+        self._loading: RequestId | None = None
+        self._wake: TimerRef | None = None
+        self._wake_at, self._round_at = inf, -inf
+        now, limits, most = self._system.now(), config.buckets, config.records.max_records
+        contacts = await TableOwner.claim(TABLES, CONTACTS, max_entries=limits.k * ID_BITS)
+        records = await TableOwner.claim(TABLES, RECORDS, max_entries=most)
+        published = await TableOwner.claim(TABLES, PUBLISHED, max_entries=most)
+        table = RoutingTable(self._node_id, limits, refresh_after=config.refresh_after)
+        self.contacts = ContactBook(table, contacts, max_former=config.max_former, now=now)
+        self.records = RecordStore(self._node_id, config.records, security=config.security, table=records)
+        self.own = OwnRecords(config.identity, self.records, published, config.republish, now)
+        self.upkeep = Upkeep(config, self.contacts, self.records, self.own, now)
+        self.upkeep.replication.resume(now, self._now_ms(), self._system.random)
+        self._pings = Pings(config)
+        self._jobs = JobBook(config, self._job_failed)
+        return Continue(None)
+
+    @override
+    def handle_continue(self, term: object) -> None:
+        if self._config.data_dir is not None:
+            self._loading = send_request(ROUTING_KEEPER, Load())
+            send_after(self._config.save_interval, self.actor_ref, _SaveDue())
+        self._schedule()
+
+    @override
+    def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        try:
+            reply = self._answer(request, from_)
+        except MaculaError as error:
+            self._refused += 1
+            reply = Refuse(error)
+        self._schedule()
+        return reply
+
+    @override
+    def handle_cast(self, request: object) -> None:
+        match request:
+            case Learned():
+                self._learn(request)
+            case JobDone(ref, job, has_failed, learned):
+                self._learn(learned)
+                self._jobs.done(ref)
+                self.upkeep.done(job, self._system.now(), self._system.random, has_failed=has_failed)
+            case Touch(contact):
+                self._heard_from(contact)
+            case _:
+                raise UnexpectedRequestError(request)
+        self._schedule()
+
+    @override
+    def handle_info(self, info: object) -> None:
+        match info:
+            case Response(reqid) if self._jobs.is_start(reqid):
+                self._jobs.started(reqid)
+            case Response(reqid) if reqid is self._loading:
+                self._loaded(reqid)
+            case Response(reqid):
+                ping = self._pings.take(reqid)
+                if ping is not None:
+                    self._ping_ended(ping, reqid)
+            case Down(_, Ref() as ref, _):
+                self._jobs.down(ref)
+            case _PingAgain(ping):
+                self._pings.again(ping)
+            case _Wake():
+                self._wake, self._wake_at = None, inf
+                self._round()
+            case _SaveDue():
+                self._save_contacts()
+                send_after(self._config.save_interval, self.actor_ref, _SaveDue())
+            case _:
+                raise UnexpectedRequestError(info)
+        self._schedule()
+
+    @override
+    def terminate(self, reason: ExitReason) -> None:
+        if self._config.data_dir is not None:
+            self._save_contacts()
+
+    # Requests
+
+    def _answer(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        table = self.contacts.table
+        match request:
+            case HandleMessage(sender, message):
+                return Reply(self._handle(sender, message))
+            case LookUpValue(key):
+                return self._look_up(Purpose.FIND_VALUE, key, from_, self.records.get_all(key, self._now_ms()))
+            case LookUpNode(target):
+                return self._look_up(Purpose.FIND_NODE, target, from_)
+            case StoreRecord(key, payload, ttl):
+                record = self.own.seal(key, payload, ttl, self._now_ms())
+                self.own.publish(record, self._system.now(), self._system.random)
+                return self._store(record, from_)
+            case DeleteRecord(key):
+                tombstone = self.own.delete(key, self._system.now(), self._now_ms(), self._system.random)
+                return Reply(0) if tombstone is None else self._store(tombstone, from_)
+            case StoreLocal(key, payload, ttl):
+                return Reply(self.own.seal(key, payload, ttl, self._now_ms()))
+            case DeleteLocal(key):
+                self._save_record(key, None)
+                return Reply(self.own.withdraw(key))
+            case GetLocal(key):
+                return Reply(self.records.get(key, self._now_ms()))
+            case AddNode(contact):
+                return self._add(contact, from_)
+            case RemoveNode(node_id):
+                return Reply(self.contacts.remove(node_id, self._system.now()) is not None)
+            case FindClosest(target, most):
+                return Reply(tuple(table.closest(target, most)))
+            case GetRoutingTable():
+                return Reply(tuple(table))
+            case GetSize():
+                return Reply(len(table))
+            case GetStats():
+                return Reply(self._stats())
+            case _:
+                raise UnexpectedRequestError(request)
+
+    def _look_up(self, purpose: Purpose, target: NodeId, from_: From, records: Iterable[Record] = ()) -> NoReply:
+        if not self._jobs.join(purpose, target, from_):
+            self._jobs.start(self.upkeep.job(purpose, target, records), from_)
+        return NoReply()
+
+    def _store(self, record: Record, from_: From) -> NoReply:
+        self._save_record(record.key, record)
+        self._jobs.start(self.upkeep.job(Purpose.STORE, record.key, (record,)), from_)
+        return NoReply()
+
+    def _add(self, contact: Contact, from_: From) -> NoReply:
+        if not self._pings.ask(Ping(contact, waiting=[from_])):
+            raise OverloadedError("contacts being asked", self._config.max_pings)
+        return NoReply()
+
+    def _stats(self) -> RoutingStats:
+        return RoutingStats(
+            contacts=len(self.contacts),
+            buckets=len(self.contacts.table.indices),
+            records=self.records.stats(),
+            published=len(self.own),
+            is_joined=self.upkeep.is_joined or not self._config.bootstrap,
+            lookups=self._jobs.lookups,
+            upkeep=self._jobs.upkeep,
+            pings=len(self._pings),
+            handled=self._handled,
+            refused=self._refused,
+        )
+
+    # Messages of peers
+
+    def _handle(self, sender: Contact, message: DhtMessage) -> DhtReply:
+        self._handled += 1
+        self._heard_from(sender)
+        match message:
+            case FindNode(target=target, request_id=request_id):
+                nodes = self._closest(NodeId.normalize(target), sender)
+                return FindNodeReply(nodes=nodes, request_id=request_id, node_id=bytes(self._node_id))
+            case FindValue(key=key, request_id=request_id):
+                target = NodeId.normalize(key)
+                values = tuple(record.to_value() for record in self.records.get_all(target, self._now_ms()))
+                nodes = self._closest(target, sender)
+                if not values:
+                    return FindValueReply(result="nodes", nodes=nodes, request_id=request_id)
+                return FindValueReply(result="value", value=values, nodes=nodes, request_id=request_id)
+            case Store(key=key, value=value, request_id=request_id):
+                self._keep(NodeId.normalize(key), value)
+                return StoreReply(request_id=request_id)
+
+    def _closest(self, target: NodeId, sender: Contact) -> tuple[NodeInfo, ...]:
+        table = self.contacts.table
+        return node_infos_of(table.closest(target, self._config.buckets.k, without=sender.node_id))
+
+    def _keep(self, key: NodeId, value: Value) -> None:
+        """Keep what a peer has sent. Of an older one than there is, it is told nothing: the newer one is kept."""
+        now_ms = self._now_ms()
+        record = Record.from_value(key, value, security=self._config.security, now_ms=now_ms)
+        match self.records.put(record, now_ms):
+            case Stored() | Refreshed():
+                self.upkeep.replication.heard(record, self._system.now(), self._system.random)
+            case RecordRefused(RecordRefusal.FULL):
+                raise OverloadedError("records")
+            case RecordRefused(reason):
+                raise RefusedError(reason, "the record is not kept")
+            case _:
+                pass
+
+    # Contacts
+
+    def _heard_from(self, sender: Contact) -> None:
+        """Take note of who has called this node over a verified connection."""
+        now = self._system.now()
+        if sender.node_id is None:
+            return
+        match self.contacts.heard_of(sender):
+            case AskFirst():
+                self._pings.ask_newcomer(sender, sender.node_id, now)
+            case Refused(Refusal.KNOWN | Refusal.FULL):
+                self._seen(sender, sender.node_id, now)
+            case _:
+                pass
+
+    def _seen(self, contact: Contact, node_id: NodeId, now: float) -> None:
+        was_alone = not len(self.contacts)
+        match self.contacts.seen(contact, now):
+            case Added():
+                self.upkeep.met(contact, node_id)
+                if was_alone:
+                    self._round_at = -inf  # join at once
+            case PingFirst(oldest):
+                self._pings.ask(Ping(oldest))
+            case _:
+                pass
+
+    def _lost(self, node_id: NodeId, now: float) -> None:
+        decision = self.contacts.failed(node_id, now)
+        if isinstance(decision, Evicted):
+            if decision.promoted is not None:
+                self._pings.ask(Ping(decision.promoted))
+            if not len(self.contacts):
+                self.upkeep.isolated(now)
+
+    def _learn(self, learned: Learned) -> None:
+        now = self._system.now()
+        for contact in learned.answered:
+            if contact.node_id is not None:
+                self._seen(contact, contact.node_id, now)
+        for contact in learned.silent:
+            if contact.node_id is not None:
+                self._lost(contact.node_id, now)
+
+    def _ping_ended(self, ping: Ping, reqid: RequestId) -> None:
+        try:
+            reply: Message | None = reqid.result()
+        except MaculaError as error:
+            self._ping_failed(ping, verdict_of(error))
+        except SupervisorsError:
+            self._ping_failed(ping, Verdict.LATER)
+        else:
+            self._pings.done(ping)
+            self._ping_answered(ping, reply)
+
+    def _ping_answered(self, ping: Ping, reply: Message | None) -> None:
+        contact, now = ping.contact, self._system.now()
+        answer = reply if isinstance(reply, FindNodeReply) else None
+        if ping.is_way_back and answer is not None:
+            self.upkeep.join(contacts_of(answer.nodes, self._config.locate.max_contacts))
+        if contact.node_id is None:
+            self._found_out(ping, answer)
+            return
+        self._seen(contact, contact.node_id, now)
+        if ping.bootstrap is not None:
+            self.upkeep.joining.answered(ping.bootstrap, now)
+            self.upkeep.join((contact,))
+        self._tell(ping, contact.node_id)
+
+    def _found_out(self, ping: Ping, answer: FindNodeReply | None) -> None:
+        """Ask who has answered at an endpoint once more, by the id that it says it has."""
+        if answer is None or answer.node_id is None:
+            self._not_found(ping)
+            return
+        node_id = NodeId.normalize(answer.node_id)
+        if node_id == self._node_id:
+            self._is_self(ping)
+        elif not self._pings.ask(replace(ping, contact=Contact(ping.contact.endpoint, node_id), attempt=1)):
+            self._not_found(ping)
+
+    def _ping_failed(self, ping: Ping, verdict: Verdict) -> None:
+        now = self._system.now()
+        if verdict is Verdict.LATER and ping.attempt <= self._config.max_retries:
+            send_after(self._config.retry_after, self.actor_ref, _PingAgain(ping))
+            return
+        self._pings.done(ping)
+        node_id = ping.contact.node_id
+        if verdict is Verdict.SELF:
+            self._is_self(ping)
+            return
+        if node_id is not None and verdict is Verdict.ALIVE:
+            self._seen(ping.contact, node_id, now)
+        elif node_id is not None and verdict is Verdict.SILENT:
+            self._lost(node_id, now)
+        self._not_found(ping)
+
+    def _not_found(self, ping: Ping) -> None:
+        if ping.bootstrap is not None:
+            self.upkeep.joining.failed(ping.bootstrap, self._system.now(), self._system.random)
+        self._tell(ping, ping.contact.node_id)
+
+    def _is_self(self, ping: Ping) -> None:
+        if ping.bootstrap is not None:
+            self.upkeep.joining.is_self(ping.bootstrap)
+        self._tell(ping, None)
+
+    def _tell(self, ping: Ping, node_id: NodeId | None) -> None:
+        for from_ in ping.waiting:
+            from_.reply(node_id is not None and node_id in self.contacts.table)
+
+    # Upkeep
+
+    def _round(self) -> None:
+        now = self._round_at = self._system.now()
+        room = self._config.max_upkeep - self._jobs.upkeep
+        due = self.upkeep.round(now, self._now_ms(), self._system.random, room)
+        for endpoint in due.endpoints:
+            ping = Ping(Contact(endpoint), bootstrap=endpoint, is_way_back=True)
+            if not self._pings.ask(ping):
+                self._not_found(ping)
+        for contact in due.former:
+            self._pings.ask(Ping(contact, is_way_back=True))
+        for job in due.jobs:
+            self._jobs.start_upkeep(job)
+
+    def _job_failed(self, job: Job) -> None:
+        self.upkeep.done(job, self._system.now(), self._system.random, has_failed=True)
+
+    def _schedule(self) -> None:
+        """Have a round of upkeep when there is something to do, and not too soon after the last one."""
+        due_at = self.upkeep.next_due(self._system.now(), self._now_ms())
+        at = max(due_at, self._round_at + self._config.upkeep_interval)
+        if at >= self._wake_at:
+            return
+        if self._wake is not None:
+            cancel_timer(self._wake)
+        self._wake_at = at
+        self._wake = send_after(max(at - self._system.now(), 0.0), self.actor_ref, _Wake())
+
+    def _now_ms(self) -> int:
+        """Return the wall clock's time, that never runs backwards here."""
+        self._clock_ms = max(self._clock_ms, self._config.wall_clock_ms())
+        return self._clock_ms
+
+    # What outlives the node
+
+    def _loaded(self, reqid: RequestId) -> None:
+        self._loading = None
+        try:
+            saved: Saved = reqid.result()
+        except SupervisorsError:
+            return
+        now, now_ms = self._system.now(), self._now_ms()
+        for record in saved.records:
+            self.own.restore(record, now, now_ms)
+        self.contacts.remember(each.contact for each in saved.contacts)
+        if not len(self.contacts):
+            self.upkeep.isolated(now)
+
+    def _save_record(self, key: NodeId, record: Record | None) -> None:
+        if self._config.data_dir is not None:
+            cast(ROUTING_KEEPER, SaveRecord(key, record))
+
+    def _save_contacts(self) -> None:
+        cast(ROUTING_KEEPER, SaveContacts(self.contacts.snapshot(self._system.now()), self._now_ms()))
