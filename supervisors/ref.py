@@ -96,7 +96,6 @@ class Ref(ActorRef[Any]):
         try:
             if process.answers_at_once:
                 await asyncio.sleep(0)  # if it is idle it has answered by then, and a timer costs as much as the call
-                process.answers_at_once = future.done()  # if not, it seldom does
             if timeout is not None and not future.done():
                 timer = loop.call_at(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
