@@ -74,7 +74,7 @@ class DhtConfig:
     buckets: BucketLimits = field(default_factory=BucketLimits)
     records: RecordLimits = field(default_factory=RecordLimits)
     republish: RepublishSettings = field(default_factory=lambda: RepublishSettings(max_batch=8))
-    find: LookupLimits = field(default_factory=lambda: LookupLimits(stop_after=3))
+    find: LookupLimits = field(default_factory=lambda: LookupLimits(alpha=5, stop_after=3))
     locate: LookupLimits = field(default_factory=LookupLimits)
     backoff: Backoff = field(default_factory=Backoff)  # between two attempts to join
     refresh_after: float = 600.0  # that a bucket goes without a lookup; paper, 2.3, has an hour, for less churn

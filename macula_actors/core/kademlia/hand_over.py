@@ -20,11 +20,11 @@ class HandOver:
         own_id: the holder.
         contacts: the closest nodes that the holder knows, to itself and to the newcomer; both may be among them.
         k: how many nodes keep a record.
-        senders: how many holders give it, the closest to its key. Above 1, one may be down.
+        senders: how many holders give it, the closest to its key. Some that are taken for closer may be gone.
     """
 
     def __init__(
-        self, newcomer: NodeId, own_id: NodeId, contacts: Iterable[NodeId], *, k: int = 20, senders: int = 2
+        self, newcomer: NodeId, own_id: NodeId, contacts: Iterable[NodeId], *, k: int = 20, senders: int = 4
     ) -> None:
         others = frozenset(contacts) - {newcomer, own_id}
         self._newcomer: Final = int.from_bytes(newcomer)
