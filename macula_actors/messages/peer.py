@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact, Key
 from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.peer.pool_decisions import PoolStats
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message
-from macula_actors.errors import CallTimeoutError, ConnectionLostError, OverloadedError
+from macula_actors.errors import CallTimeoutError, ConnectionLostError, MaculaError, OverloadedError
 from macula_actors.transport.interface import Address, ConnectionOwner
+from supervisors import CallError, Ref, Server, System, call
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
-from supervisors import Ref, Server, ServerDownError, System, call
 
 __all__ = [
     "Announce",
@@ -32,6 +33,7 @@ __all__ = [
     "Inbound",
     "Request",
     "Resolved",
+    "carrier_error",
     "close_connection",
     "request",
     "send_message",
@@ -195,8 +197,13 @@ async def _exchange(
         reply: Message = await call(server, Request(contact, exchange), timeout + GRACE)
     except NoAnswerError as error:
         raise CallTimeoutError(str(contact), timeout) from error
-    except ServerDownError as error:
-        raise ConnectionLostError("local", 0, f"the process of the connection ended: {error.reason!r}") from error
-    except MailboxFullError as error:
-        raise OverloadedError("messages for the connector", error.bound) from error
+    except CallError as error:
+        raise carrier_error(error) from error
     return reply
+
+
+def carrier_error(error: CallError) -> MaculaError:
+    """Return what who sends a message is told when the processes that carry it fail with ``error``."""
+    if isinstance(error, MailboxFullError):
+        return OverloadedError("messages for the connector", error.bound)
+    return ConnectionLostError("local", CloseCode.INTERNAL, f"what carried the message ended: {error}")

@@ -43,7 +43,6 @@ from macula_actors.simulation.node_infos import NodeInfos
 __all__ = ["DhtNode", "Found", "Published"]
 
 _EPOCH_MS: Final = 1_700_000_000_000  # milliseconds since 1970 at the loop's instant 0
-_REQUEST_ID: Final = bytes(16)  # an exchange correlates by itself
 _RETRY_AFTER: Final = 0.6  # of the refresh period: the least since a bucket's last lookup
 
 
@@ -251,7 +250,7 @@ class DhtNode:
             case Stored() | Refreshed():
                 self._replication.heard(record, self._network.now, self._rng)
                 self._wake_for_plans()
-        return StoreReply(request_id=_REQUEST_ID)
+        return StoreReply()
 
     def _found(self, result: LookupResult[Record], started: float) -> Found:
         latest: dict[NodeId, Record] = {}
@@ -359,7 +358,7 @@ class DhtNode:
         stores.begin()
 
     def _send(self, contact: Contact, record: Record, done: Callable[[Answer], None] | None = None) -> None:
-        message = Store(key=record.key, value=record.to_value(), request_id=_REQUEST_ID)
+        message = Store(key=record.key, value=record.to_value())
         self.port.request(contact, message, self.settings.query_timeout, done or (lambda _: None))
 
     def _published(self, published: Published, on_end: Callable[[Published], None] | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.exchange import node_infos_of
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import NodeInfo
@@ -30,7 +31,7 @@ class NodeInfos:
         entry = self._entries.get(node_id)
         if entry is not None and (entry[0] is contact or entry[0] == contact):
             return entry[1]
-        info = NodeInfo(node_id=node_id, endpoint=None if contact.endpoint is None else str(contact.endpoint))
+        (info,) = node_infos_of([contact])
         self._keep(node_id, contact, info)
         return info
 

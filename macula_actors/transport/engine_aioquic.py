@@ -28,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 
 from macula_actors.transport.credentials import Credentials
-from macula_actors.transport.engine_connection import QuicEngineConnection, event_table, silence
-from macula_actors.transport.interface import Address, Engine, EngineConnection, QuicSettings
+from macula_actors.transport.engine_connection import LibraryEngine, QuicEngineConnection, event_table, silence
+from macula_actors.transport.interface import Address, QuicSettings
 
 __all__ = ["AioquicEngine"]
 
@@ -43,7 +43,7 @@ _CLOCK_GRANULARITY = 1e-6  # seconds
 _MIN_STREAM_FRAME = 16  # bytes; in less, no stream frame is worth beginning
 
 
-class AioquicEngine(Engine):
+class AioquicEngine(LibraryEngine):
     """Makes connections over aioquic.
 
     Raises:
@@ -53,37 +53,13 @@ class AioquicEngine(Engine):
     def __init__(self, credentials: Credentials, settings: QuicSettings) -> None:
         silence()
         _order_streams_by_id()
-        self._dialler = _configuration(settings, is_client=True)
-        self._dialler.server_name = "macula"
-        self._dialler.verify_mode = ssl.CERT_NONE
-        self._acceptor = _configuration(settings, is_client=False)
-        self._acceptor.certificate, *self._acceptor.certificate_chain = tls.load_pem_x509_certificates(
-            credentials.certificate
-        )
-        self._acceptor.private_key = tls.load_pem_private_key(credentials.private_key)
-
-    @property
-    @override
-    def name(self) -> str:
-        return "aioquic"
-
-    @override
-    def dial(self, address: Address, now: float) -> EngineConnection:
-        quic = _Quic(configuration=self._dialler)
-        quic.connect(address, now)
-        return _Connection(quic)
-
-    @override
-    def accept(
-        self, *, original_destination_connection_id: bytes, retry_source_connection_id: bytes | None = None
-    ) -> EngineConnection:
-        return _Connection(
-            _Quic(
-                configuration=self._acceptor,
-                original_destination_connection_id=original_destination_connection_id,
-                retry_source_connection_id=retry_source_connection_id,
-            )
-        )
+        dialler = _configuration(settings, is_client=True)
+        dialler.server_name = "macula"
+        dialler.verify_mode = ssl.CERT_NONE
+        acceptor = _configuration(settings, is_client=False)
+        acceptor.certificate, *acceptor.certificate_chain = tls.load_pem_x509_certificates(credentials.certificate)
+        acceptor.private_key = tls.load_pem_private_key(credentials.private_key)
+        super().__init__("aioquic", _Quic, _Connection, dialler=dialler, acceptor=acceptor)
 
 
 def _configuration(settings: QuicSettings, *, is_client: bool) -> QuicConfiguration:

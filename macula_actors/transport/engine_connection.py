@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from typing_extensions import override
 
-from macula_actors.transport.interface import Address, EngineConnection, EngineEvents
+from macula_actors.transport.interface import Address, Engine, EngineConnection, EngineEvents
 
-__all__ = ["EventTable", "Quic", "QuicEngineConnection", "event_table", "silence"]
+__all__ = ["EventTable", "LibraryEngine", "Quic", "QuicEngineConnection", "event_table", "silence"]
 
 EventTable: TypeAlias = Mapping[type, Callable[[EngineEvents, Any], None]]
 
@@ -62,6 +62,56 @@ class Quic(Protocol):
 
     def has_terminated(self) -> bool:
         """Return whether the closing or draining period is over."""
+
+
+class LibraryEngine(Engine):
+    """An engine over either library.
+
+    Args:
+        name: its name.
+        quic: makes the library's connection, as its adapter has made it fit.
+        connection: makes the `EngineConnection` over that.
+        dialler: the library's configuration for connections that are dialled, one for all.
+        acceptor: that for connections that are accepted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        quic: Callable[..., Any],
+        connection: Callable[[Any], EngineConnection],
+        *,
+        dialler: object,
+        acceptor: object,
+    ) -> None:
+        self._name = name
+        self._quic = quic
+        self._connection = connection
+        self._dialler = dialler
+        self._acceptor = acceptor
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._name
+
+    @override
+    def dial(self, address: Address, now: float) -> EngineConnection:
+        quic = self._quic(configuration=self._dialler)
+        quic.connect(address, now)
+        return self._connection(quic)
+
+    @override
+    def accept(
+        self, *, original_destination_connection_id: bytes, retry_source_connection_id: bytes | None = None
+    ) -> EngineConnection:
+        return self._connection(
+            self._quic(
+                configuration=self._acceptor,
+                original_destination_connection_id=original_destination_connection_id,
+                retry_source_connection_id=retry_source_connection_id,
+            )
+        )
 
 
 class QuicEngineConnection(EngineConnection):

@@ -23,8 +23,8 @@ from qh3.tls import SignatureAlgorithm
 from typing_extensions import override
 
 from macula_actors.transport.credentials import Credentials
-from macula_actors.transport.engine_connection import QuicEngineConnection, event_table, silence
-from macula_actors.transport.interface import Address, Engine, EngineConnection, EngineEvents, QuicSettings
+from macula_actors.transport.engine_connection import LibraryEngine, QuicEngineConnection, event_table, silence
+from macula_actors.transport.interface import Address, EngineEvents, QuicSettings
 
 __all__ = ["Qh3Engine"]
 
@@ -49,7 +49,7 @@ _SIGNATURE_ALGORITHMS = [
 ]
 
 
-class Qh3Engine(Engine):
+class Qh3Engine(LibraryEngine):
     """Makes connections over qh3.
 
     Raises:
@@ -58,35 +58,13 @@ class Qh3Engine(Engine):
 
     def __init__(self, credentials: Credentials, settings: QuicSettings) -> None:
         silence()
-        self._dialler = _configuration(settings, is_client=True)
-        self._dialler.server_name = "macula"
-        self._dialler.verify_mode = ssl.CERT_NONE
-        self._dialler.signature_algorithms = [int(algorithm) for algorithm in _SIGNATURE_ALGORITHMS]
-        self._acceptor = _configuration(settings, is_client=False)
-        self._acceptor.load_cert_chain(credentials.certificate, credentials.private_key)
-
-    @property
-    @override
-    def name(self) -> str:
-        return "qh3"
-
-    @override
-    def dial(self, address: Address, now: float) -> EngineConnection:
-        quic = _Quic(configuration=self._dialler)
-        quic.connect(address, now)
-        return _Connection(quic)
-
-    @override
-    def accept(
-        self, *, original_destination_connection_id: bytes, retry_source_connection_id: bytes | None = None
-    ) -> EngineConnection:
-        return _Connection(
-            _Quic(
-                configuration=self._acceptor,
-                original_destination_connection_id=original_destination_connection_id,
-                retry_source_connection_id=retry_source_connection_id,
-            )
-        )
+        dialler = _configuration(settings, is_client=True)
+        dialler.server_name = "macula"
+        dialler.verify_mode = ssl.CERT_NONE
+        dialler.signature_algorithms = [int(algorithm) for algorithm in _SIGNATURE_ALGORITHMS]
+        acceptor = _configuration(settings, is_client=False)
+        acceptor.load_cert_chain(credentials.certificate, credentials.private_key)
+        super().__init__("qh3", _Quic, _Connection, dialler=dialler, acceptor=acceptor)
 
 
 def _configuration(settings: QuicSettings, *, is_client: bool) -> QuicConfiguration:

@@ -11,6 +11,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.peer.greeter import AcceptorGreeter, DiallerGreeter, Greeter
 from macula_actors.actors.peer.incoming import Incoming, error_message
 from macula_actors.actors.peer.outgoing import Outgoing
@@ -52,9 +53,7 @@ from supervisors import (
     Shutdown,
     Stop,
     System,
-    TimerRef,
     UnexpectedRequestError,
-    cancel_timer,
     cast,
     close_port,
     open_port,
@@ -121,8 +120,7 @@ class PeerConnection(GenServer):
         self._closing: CloseCode | None = None
         self._is_active = False
         self._reported = 0
-        self._tick: TimerRef | None = None
-        self._tick_at = 0.0
+        self._tick = Alarm(_Tick())
         self._heard_at = 0.0
         send_after(self.config.handshake_timeout, self.actor_ref, _GreetingTimeout())
         return Continue(start)
@@ -352,16 +350,10 @@ class PeerConnection(GenServer):
         config = self.config
         is_soon = self._is_active or self._closing is not None
         interval = BUSY_TICK if is_soon else min(config.partial_timeout, config.stall_timeout)
-        at = min(now + interval, self._upkeep.liveness.next_due())
-        if self._tick is not None:
-            if self._tick_at <= at:
-                return
-            cancel_timer(self._tick)
-        self._tick_at = at
-        self._tick = send_after(max(at - now, 0.0), self.actor_ref, _Tick())
+        self._tick.set(min(now + interval, self._upkeep.liveness.next_due()), now)
 
     def _look_after(self) -> NoReply | Stop | None:
-        self._tick = None
+        self._tick.rang()
         now, link = self._system.now(), self._link
         error = self._upkeep.look(now)
         if error is not None or link is None:

@@ -3,13 +3,13 @@
 Erlang: macula_peer_connector (a connection, a pause and no answer for each message: D-21), macula_gateway_mesh's pool.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from typing_extensions import override
 
+from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.peer.connection import DialTo, PeerConnection
 from macula_actors.config import MeshConfig
 from macula_actors.core.peer.close_codes import CloseCode
@@ -66,12 +66,9 @@ from supervisors import (
     Shutdown,
     SupervisorsError,
     System,
-    TimerRef,
     UnexpectedRequestError,
-    cancel_timer,
     forward,
     monitor,
-    send_after,
     send_request,
     which_children,
 )
@@ -122,8 +119,7 @@ class PeerConnector(GenServer):
         self._starting: dict[RequestId, StartDial] = {}
         self._dials: dict[Ref, Key] = {}
         self._known: dict[Ref, str] = {}
-        self._due: TimerRef | None = None
-        self._due_at = math.inf
+        self._due = Alarm(_Due())
         return Continue(None)
 
     @override
@@ -166,7 +162,7 @@ class PeerConnector(GenServer):
             case Response(request):
                 self._started(self._starting.pop(request), request)
             case _Due():
-                self._due, self._due_at = None, math.inf
+                self._due.rang()
                 self._carry_out(self.pool.due(self._system.now()))
             case _:
                 raise UnexpectedRequestError(info)
@@ -185,12 +181,14 @@ class PeerConnector(GenServer):
             self._ended(connection, connection.exit_reason)  # its Down is on the way
             connection = self.pool.use(contact, now)
         match self.pool.want(contact, _Waiter(from_, request, now), exchange.deadline, now):
+            case Use(connection):
+                forward(from_, connection, exchange)
             case StartDial() as dial:
                 self._carry_out([dial])
+            case Wait():
+                pass
             case PoolRefuse(reason, error):
                 return Refuse(_error_of(contact, reason, error, exchange.deadline - now))
-            case Wait() | Use():
-                pass
         self._schedule()
         return NoReply()
 
@@ -255,13 +253,7 @@ class PeerConnector(GenServer):
 
     def _schedule(self) -> None:
         """Have what is due done when it is."""
-        at = self.pool.next_due()
-        if at >= self._due_at:
-            return
-        if self._due is not None:
-            cancel_timer(self._due)
-        self._due_at = at
-        self._due = send_after(max(at - self._system.now(), 0.0), self.actor_ref, _Due())
+        self._due.set(self.pool.next_due(), self._system.now())
 
 
 def _error_in(reason: ExitReason) -> MaculaError:

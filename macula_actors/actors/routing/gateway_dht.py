@@ -9,13 +9,11 @@ from typing import Final
 from typing_extensions import override
 
 from macula_actors.core.kademlia.exchange import UNAVAILABLE, Verdict, verdict_of
-from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message, Store
 from macula_actors.errors import (
     CallTimeoutError,
-    ConnectionLostError,
     LocalProtocolError,
     MaculaError,
     OverloadedError,
@@ -23,7 +21,7 @@ from macula_actors.errors import (
 )
 from macula_actors.messages.gateway_dht import DhtMessage, LookUpThere, QueryPeer
 from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER
-from macula_actors.messages.peer import Exchange, Inbound, Request
+from macula_actors.messages.peer import Exchange, Inbound, Request, carrier_error
 from macula_actors.messages.routing_server import HandleMessage, Learned, LookUpValue
 from supervisors import (
     CallError,
@@ -43,7 +41,6 @@ from supervisors import (
     send_request,
     whereis,
 )
-from supervisors import OverloadedError as MailboxFullError
 
 __all__ = ["GatewayDHT"]
 
@@ -139,10 +136,8 @@ def _outcome(reqid: RequestId) -> Message | MaculaError | None:
         reply: Message | None = reqid.result()
     except MaculaError as error:
         return error
-    except MailboxFullError as error:
-        return OverloadedError("messages for the connector", error.bound)
     except CallError as error:
-        return ConnectionLostError("local", CloseCode.INTERNAL, f"what carried the message ended: {error}")
+        return carrier_error(error)
     return reply
 
 

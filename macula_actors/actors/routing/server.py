@@ -10,6 +10,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.routing.job_book import JobBook
 from macula_actors.actors.routing.jobs import Job, JobDone, Purpose
 from macula_actors.actors.routing.keeper import Load, SaveContacts, Saved, SaveRecord
@@ -76,9 +77,7 @@ from supervisors import (
     SupervisorsError,
     System,
     TableOwner,
-    TimerRef,
     UnexpectedRequestError,
-    cancel_timer,
     cast,
     send_after,
     send_request,
@@ -126,8 +125,8 @@ class RoutingServer(GenServer):
         self._clock_ms = config.wall_clock_ms()
         self._handled = self._refused = 0
         self._loading: RequestId | None = None
-        self._wake: TimerRef | None = None
-        self._wake_at, self._round_at = inf, -inf
+        self._wake = Alarm(_Wake())
+        self._round_at = -inf
         now, limits, most = self._system.now(), config.buckets, config.records.max_records
         contacts = await TableOwner.claim(TABLES, CONTACTS, max_entries=limits.k * ID_BITS)
         records = await TableOwner.claim(TABLES, RECORDS, max_entries=most)
@@ -190,7 +189,7 @@ class RoutingServer(GenServer):
             case _PingAgain(ping):
                 self._pings.again(ping)
             case _Wake():
-                self._wake, self._wake_at = None, inf
+                self._wake.rang()
                 self._round()
             case _SaveDue():
                 self._save_contacts()
@@ -442,13 +441,7 @@ class RoutingServer(GenServer):
     def _schedule(self) -> None:
         """Have a round of upkeep when there is something to do, and not too soon after the last one."""
         due_at = self.upkeep.next_due(self._system.now(), self._now_ms())
-        at = max(due_at, self._round_at + self._config.upkeep_interval)
-        if at >= self._wake_at:
-            return
-        if self._wake is not None:
-            cancel_timer(self._wake)
-        self._wake_at = at
-        self._wake = send_after(max(at - self._system.now(), 0.0), self.actor_ref, _Wake())
+        self._wake.set(max(due_at, self._round_at + self._config.upkeep_interval), self._system.now())
 
     def _now_ms(self) -> int:
         """Return the wall clock's time, that never runs backwards here."""
