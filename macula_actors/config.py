@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,24 @@ from macula_actors.core.peer.handshake import HandshakeSettings, Security
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.liveness import LivenessConfig
 from macula_actors.core.peer.pool import PoolLimits
+from macula_actors.core.rpc.selector import Strategy
 from macula_actors.core.wire.messages import Message
 from macula_actors.transport.engines import EngineName
 from macula_actors.transport.interface import Network
 from macula_actors.transport.udp import UdpNetwork
 
-__all__ = ["DhtConfig", "MeshConfig", "PeerConfig", "wall_clock_ms"]
+__all__ = [
+    "BootstrapConfig",
+    "DhtConfig",
+    "GatewayConfig",
+    "MembershipConfig",
+    "MeshConfig",
+    "PeerConfig",
+    "RpcConfig",
+    "ServiceConfig",
+    "SystemConfig",
+    "wall_clock_ms",
+]
 
 _NS_PER_MS: Final = 1_000_000
 _ANYWHERE: Final = Endpoint("0.0.0.0", 0)  # noqa: S104 -- a mesh node is there for others
@@ -105,4 +118,105 @@ class MeshConfig:
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     pool: PoolLimits = field(default_factory=PoolLimits)
     backoff: Backoff = field(default_factory=Backoff)
+    deny: tuple[IPv4Network | IPv6Network, ...] = ()  # never dialled, and refused when they dial
+    keep: tuple[Endpoint, ...] = ()  # gateways that a connection is kept to, for ever; see `messages.peer.gateways`
+    watchers: tuple[str, ...] = ()  # who is told that a peer came or went
     peer: PeerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfig:
+    """Own services, and what is known of those of others.
+
+    Args:
+        identity: the node's key.
+        realm: its realm.
+        security: as of the mesh.
+        endpoint: where others can dial this node; None: nowhere, so its records name its gateways alone.
+        wall_clock_ms: milliseconds since 1970.
+    """
+
+    identity: Identity
+    realm: str
+    security: Security = Security.VERIFIED
+    endpoint: Endpoint | None = None
+    strategy: Strategy = Strategy.RANDOM  # macula_provider_selector's default
+    cache_ttl: float = 60.0  # macula_service_registry; a provider's own expiry ends it earlier
+    max_cached: int = 10_000  # procedures whose providers are cached; the oldest goes first
+    max_local: int = 10_000  # own services
+    max_waiting: int = 4096  # callers that wait for lookups
+    discovery_timeout: float = 5.0  # macula.hrl, DHT query
+    sweep_interval: float = 60.0  # macula_advertisement_manager
+    ttl: int = 300  # seconds that an advertisement holds if this node disappears; macula_service_registry
+    wall_clock_ms: Callable[[], int] = wall_clock_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcConfig:
+    """Calls."""
+
+    identity: Identity
+    timeout: float = 5.0  # of a call that names none; macula.hrl
+    max_timeout: float = 60.0  # that a peer's call may take
+    max_hops: int = 10  # macula.hrl
+    max_attempts: int = 3  # providers that one call tries; macula_rpc_handler
+    max_workers: int = 256  # handlers and forwarded calls at once
+    max_queued: int = 1024  # calls that wait for a worker; one more is refused
+    max_result_bytes: int = 1_000_000  # of arguments and results, below the frame's limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """A gateway: sessions with clients, and what it does for them."""
+
+    identity: Identity
+    realm: str
+    security: Security = Security.VERIFIED
+    max_clients: int = 10_000  # macula_gateway_clients
+    max_sessions: int = 10_000
+    max_relayed: int = 1024  # messages that are being relayed, in all
+    max_relayed_per_client: int = 64
+    max_relayed_bytes: int = 64 * 1_048_576  # of them together
+    max_calls: int = 1024  # plain calls of clients that the gateway makes for them
+    health_host: str = "127.0.0.1"
+    health_port: int | None = 8080  # 0: a free one; None: no HTTP
+    wall_clock_ms: Callable[[], int] = wall_clock_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapConfig:
+    """What a bootstrap node has besides."""
+
+    identity: Identity
+    realm: str
+    security: Security = Security.VERIFIED
+    health_interval: float = 60.0  # between two checks; macula_root
+    max_memory_mb: int = 1000  # macula_bootstrap_health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipConfig:
+    """SWIM. Paper: Das, Gupta, Motivala, SWIM, section 5; Erlang: macula_membership_detector."""
+
+    identity: Identity
+    period: float = 1.0  # between two probes
+    probe_timeout: float = 0.5  # of a direct probe
+    indirect_probes: int = 3
+    suspect_timeout: float = 5.0  # that a suspected member has to refute it
+    max_members: int = 1000
+    max_updates: int = 256  # that wait to be gossiped
+    gossip: int = 8  # updates on one message
+    forget_after: float = 300.0  # that a dead member is remembered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemConfig:
+    """What the parts of one node are started with."""
+
+    dht: DhtConfig
+    mesh: MeshConfig
+    services: ServiceConfig
+    rpc: RpcConfig
+    membership: MembershipConfig
+    bootstrap: BootstrapConfig | None = None  # None: it is no bootstrap node
+    gateway: GatewayConfig | None = None  # None: it has no gateway

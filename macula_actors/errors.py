@@ -8,17 +8,21 @@ from typing_extensions import override
 __all__ = [
     "BadProofError",
     "CallTimeoutError",
+    "ConfigError",
     "ConnectionLostError",
     "IdentityMismatchError",
     "KeyStoreError",
     "LocalProtocolError",
     "MaculaError",
+    "MaxHopsExceededError",
+    "NoProviderError",
     "NoRouteError",
     "OverloadedError",
     "ProtocolError",
     "QuorumError",
     "RealmMismatchError",
     "RefusedError",
+    "RemoteCallError",
     "RemoteProtocolError",
     "SelfDialError",
     "WrongRealmSecretError",
@@ -161,6 +165,41 @@ class NoRouteError(MaculaError):
         self.tried = tried
 
 
+class NoProviderError(MaculaError):
+    """No node provides ``procedure``, as far as this node can find out. Look at the name, or wait for a provider."""
+
+    def __init__(self, procedure: str) -> None:
+        super().__init__(f"no node provides {procedure[:_SHOWN]!r}")
+        self.procedure = procedure
+
+
+class RemoteCallError(MaculaError):
+    """The handler of a call failed, or refused it. It has run, or been refused: calling again may do the work twice.
+
+    Raise it in a handler to refuse a call with a ``code`` of your own; any other exception arrives as the code
+    ``"handler_error"``. ``message`` is for people, at most 1,024 characters; ``path`` are the nodes that the call went
+    through, in order, by their ids.
+    """
+
+    def __init__(self, code: str, message: str, path: tuple[bytes, ...] = ()) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.path = path
+
+
+class MaxHopsExceededError(MaculaError):
+    """A call would have needed more than ``max_hops`` hops. ``path`` are the nodes that it went through, in order.
+
+    The mesh is badly connected between here and there, or ``max_hops`` is too low.
+    """
+
+    def __init__(self, max_hops: int, path: tuple[bytes, ...] = ()) -> None:
+        super().__init__(f"not there after {max_hops} hops: {' > '.join(each.hex()[:8] for each in path)}")
+        self.max_hops = max_hops
+        self.path = path
+
+
 class QuorumError(MaculaError):
     """Of the nodes that were asked, only ``reached`` did what was asked; ``needed`` are too few even for a part of it.
 
@@ -171,6 +210,16 @@ class QuorumError(MaculaError):
         super().__init__(f"{reached} nodes of the {needed} needed answered as they should")
         self.reached = reached
         self.needed = needed
+
+
+class ConfigError(MaculaError, ValueError):
+    """The configuration has a ``value`` for ``key`` that it must not have; ``allowed`` says what may be there."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key} = {str(value)[:_SHOWN]!r}: {allowed}")
+        self.key = key
+        self.value = value
+        self.allowed = allowed
 
 
 class KeyStoreError(MaculaError):

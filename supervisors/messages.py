@@ -75,6 +75,11 @@ class From:
     def __repr__(self) -> str:
         return f"<From {self.ref or 'outside'}>"
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the caller still waits: it has no answer yet, has not given up, and has not ended."""
+        return self._future is not None
+
     def reply(self, value: object) -> None:
         """Answer with ``value``. A caller that no longer waits, or was answered, does not get it."""
         self._answer(value, None)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact, Key
 from macula_actors.core.peer.handshake import PeerInfo
@@ -15,11 +17,12 @@ from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message
 from macula_actors.errors import CallTimeoutError, ConnectionLostError, MaculaError, OverloadedError
 from macula_actors.transport.interface import Address, ConnectionOwner
-from supervisors import CallError, Ref, Server, System, call
+from supervisors import CallError, Ref, Server, System, call, current
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
 
 __all__ = [
+    "Abandoned",
     "Announce",
     "Busy",
     "CloseConnection",
@@ -28,15 +31,25 @@ __all__ = [
     "Dial",
     "Established",
     "Exchange",
+    "GatewaysChanged",
     "GetAddress",
+    "GetGateways",
+    "GetPeers",
     "GetStats",
     "Inbound",
+    "PeerDown",
+    "PeerUp",
     "Request",
     "Resolved",
+    "SetAccepting",
+    "address",
     "carrier_error",
     "close_connection",
+    "gateways",
+    "peers",
     "request",
     "send_message",
+    "set_accepting",
     "stats",
 ]
 
@@ -84,6 +97,53 @@ class Inbound(NamedTuple):
     peer: PeerInfo
     message: Message
     connection: Ref
+
+
+class Abandoned(NamedTuple):
+    """A cast: nobody waits any more for the answer to the `Inbound` call ``call_id`` that came over ``connection``."""
+
+    connection: Ref
+    call_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """A cast to `MeshConfig.watchers`: there is a connection to ``peer``, dialled by this node or accepted."""
+
+    peer: PeerInfo
+    connection: Ref
+    is_dialled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """A cast to `MeshConfig.watchers`: ``connection``, of a `PeerUp`, has ended. There may be another one."""
+
+    node_id: NodeId | None
+    connection: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class GetPeers:
+    """Answered with a `PeerUp` for each connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetGateways:
+    """Answered with the contacts of the gateways of `MeshConfig.keep` that are connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaysChanged:
+    """A cast to `MeshConfig.watchers`: `gateways` has another answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAccepting:
+    """To the endpoint: let connections in as long as ``holder`` lives, or no more on its behalf. Answered."""
+
+    holder: Ref
+    is_accepting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +240,32 @@ async def request(server: Server, contact: Contact, message: Message, timeout: f
 async def close_connection(server: Server, contact: Contact) -> bool:
     """Close the connection to ``contact`` once nothing is in flight over it; return whether there is one."""
     return bool(await call(server, CloseConnection(contact)))
+
+
+async def peers(server: Server) -> tuple[PeerUp, ...]:
+    """Return the connections that there are, oldest first; there may be several to a node."""
+    connections: tuple[PeerUp, ...] = await call(server, GetPeers())
+    return connections
+
+
+async def gateways(server: Server) -> tuple[Contact, ...]:
+    """Return the gateways that this node has a session with, and so can be reached through."""
+    contacts: tuple[Contact, ...] = await call(server, GetGateways())
+    return contacts
+
+
+async def address(server: Server) -> Endpoint:
+    """Return where the endpoint listens."""
+    endpoint: Endpoint = await call(server, GetAddress())
+    return endpoint
+
+
+async def set_accepting(server: Server, is_accepting: bool) -> None:  # noqa: FBT001 -- it is what is said
+    """Have the endpoint let connections in while the current process lives, or not on its behalf.
+
+    It lets them in as long as one process wants it so, or always, if it is configured to.
+    """
+    await call(server, SetAccepting(current(), is_accepting))
 
 
 async def stats(server: Server) -> ConnectorStats:

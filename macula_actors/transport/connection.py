@@ -276,7 +276,10 @@ class Connection(EngineEvents):
 
     @override
     def stop_sending_received(self, stream_id: int, error_code: int) -> None:
-        self.count("stream_stopped")  # of the other direction it says nothing: an answer may be under way
+        self.count("stream_stopped")
+        # of its own request the peer says that nobody waits; of ours it says nothing: an answer may be under way
+        if stream_id not in self._own_streams and not self.is_closed:
+            self._fail_stream(stream_id, stream_refused(error_code))
 
     @override
     def ping_acknowledged(self, uid: int) -> None:

@@ -41,6 +41,7 @@ STRAYS: Final = frozenset({
     "not_an_initial",
     "invalid_token",
     "not_accepting",
+    "denied",
     *(reason.value for reason in RefuseReason),
     "reset_received",
     "reset_sent",
@@ -65,12 +66,14 @@ class QuicEndpoint(DatagramReceiver):
         accept: given each accepted connection once its QUIC handshake is done, must call its `Connection.own`; None
             refuses all.
         limits: how many connections, and from whom.
+        is_denied: whether an address is neither dialled nor let in.
         turn: the context that each batch of datagrams is handed over in; at its end those may act who were told of it,
             so that what they send goes out with the acknowledgements.
 
     Attributes:
         counters: what came, by name: ``datagrams`` are all, ``delivered`` those of a connection; each other one is
             under one of `STRAYS`. Beside them, events: ``accepted``, ``unreachable``, ``engine_error`` and more.
+        is_accepting: whether new connections are let in; those that there are stay.
         partial_bytes: of frames that have not come whole, over all connections.
 
     Raises:
@@ -85,6 +88,7 @@ class QuicEndpoint(DatagramReceiver):
         *,
         accept: Callable[[Connection], None] | None = None,
         limits: AdmissionLimits | None = None,
+        is_denied: Callable[[Address], bool] = lambda _: False,
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -93,6 +97,8 @@ class QuicEndpoint(DatagramReceiver):
         self._network = network
         self._engine = engine
         self._accept = accept
+        self.is_accepting = accept is not None
+        self._is_denied = is_denied
         self._turn = turn
         self._admission = Admission(limits or AdmissionLimits())
         self._retry_tokens: RetryTokens | None = None
@@ -127,8 +133,10 @@ class QuicEndpoint(DatagramReceiver):
         """Begin a connection to ``address``; ``owner`` hears how it goes. Nobody gives up but the idle time-out.
 
         Raises:
-            ConnectionLostError: the endpoint is closed.
+            ConnectionLostError: the endpoint is closed, or ``address`` is denied.
         """
+        if self._is_denied(address):
+            raise ConnectionLostError("local", CloseCode.NORMAL, "this node's configuration denies the address")
         if self._is_closed:
             raise ConnectionLostError("local", CloseCode.SHUTDOWN, "the endpoint is closed")
         now = self.now()
@@ -247,7 +255,7 @@ class QuicEndpoint(DatagramReceiver):
         if isinstance(initial, bytes):
             self._socket.send([initial], address)
             return "version_negotiation"
-        if self._accept is None or self._is_closed:
+        if not self.is_accepting or self._is_closed:
             return self._refuse(initial, address, "not_accepting")
         original = None
         if initial.token:
@@ -255,6 +263,8 @@ class QuicEndpoint(DatagramReceiver):
                 original = self._tokens.original_destination_cid(initial, address, now)
             except RemoteProtocolError as error:
                 return self._refuse(initial, address, error.code, QuicErrorCode.INVALID_TOKEN)
+        if self._is_denied(address):
+            return self._refuse(initial, address, "denied")
         match self._admission.decide(address[0], validated=original is not None, now=now):
             case Refuse(reason):
                 return self._refuse(initial, address, reason)

@@ -217,7 +217,7 @@ class ConnectionOwner(Protocol):
         """Take what one wake-up brought, in order."""
 
     def stream_failed(self, stream_id: int, error: MaculaError) -> None:
-        """Hear that a stream carries no more: reset by the peer, or cut here because of what it carried."""
+        """Hear that a stream carries no more: reset by the peer, its answer unwanted, or cut for what it carried."""
 
     def writable(self) -> None:
         """Hear that a stream can be opened again after it was refused, or that the send buffer has room again."""

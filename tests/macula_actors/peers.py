@@ -56,7 +56,8 @@ def never(inbound):
 class Answering(GenServer):
     """Answers each `Inbound` with ``answers[type of the message](inbound)``, after ``delay`` seconds.
 
-    That is a message, None, an error to refuse it with, or `NoReply()`. What was handled is put into ``handled``.
+    That is a message, None, an error to refuse it with, or `NoReply()`. What was handled is put into ``handled``, and so
+    is the `Abandoned` of a call that nobody waits for any more.
     """
 
     def init(self, answers, delay, handled):
@@ -72,6 +73,9 @@ class Answering(GenServer):
         if isinstance(answer, MaculaError):
             return Refuse(answer)
         return answer if isinstance(answer, NoReply) else Answer(answer)
+
+    def handle_cast(self, request):
+        self.handled.append(request)
 
 
 class Node:

@@ -2,6 +2,7 @@ import asyncio
 import gc
 
 import pytest
+from typing_extensions import override
 
 from supervisors import (
     CallTimeoutError,
@@ -94,3 +95,35 @@ async def test_a_refusal_is_not_reported_when_its_caller_is_cancelled_in_the_sam
     gc.collect()
 
     assert reported == []
+
+
+class Keeping(GenServer):
+    """Keeps who asks, and says what became of them."""
+
+    def init(self):
+        self.asked = []
+
+    @override
+    def handle_call(self, request, from_):
+        if request == "waiting":
+            return Reply([each.is_waiting for each in self.asked])
+        self.asked.append(from_)
+        return NoReply()
+
+    @override
+    def handle_cast(self, request):
+        self.asked[request].reply("x")
+
+
+async def test_a_server_can_tell_whether_a_caller_still_waits(system):
+    server = await system.start(Keeping)
+    answered, cancelled, waiting = (asyncio.ensure_future(server.call("keep")) for _ in range(3))
+    await asyncio.sleep(0.1)
+
+    server.cast(0)
+    cancelled.cancel()
+    await asyncio.sleep(0.1)
+
+    assert await server.call("waiting") == [False, False, True]
+    assert answered.result() == "x"
+    waiting.cancel()

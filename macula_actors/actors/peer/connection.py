@@ -156,13 +156,15 @@ class PeerConnection(GenServer):
 
     def _dialled(self, request: RequestId) -> NoReply | Stop:
         """Go on with the connection that the endpoint has begun."""
-        assert isinstance(self._start, DialTo)  # noqa: S101 -- who else dials
         try:
             link: Connection = request.result()
+        except MaculaError as error:
+            return self._dial_next(error)
         except CallError as error:
             return self._ended(ConnectionLostError("local", CloseCode.INTERNAL, f"no endpoint: {error}"))
         settings, clock_ms = self.config.handshake, self.config.wall_clock_ms
-        self._greeter = DiallerGreeter(link, settings, clock_ms, expected=self._start.contact.node_id)
+        expected = self._start.contact.node_id if isinstance(self._start, DialTo) else None
+        self._greeter = DiallerGreeter(link, settings, clock_ms, expected=expected)
         self._take(link)
         return NoReply()
 
@@ -333,6 +335,8 @@ class PeerConnection(GenServer):
         if self.peer is not None and stream_id in self._outgoing:
             self._outgoing.fail(stream_id, error)
             self._outgoing.pump(self._system.now())
+        elif self.peer is not None:
+            self._incoming.abandoned(stream_id)
         return self._close_if_done()
 
     def _count(self, name: str) -> None:
@@ -385,7 +389,7 @@ class PeerConnection(GenServer):
             self._upkeep.liveness.hint(self._system.now())
             self._schedule(self._system.now())
         elif self._link is not None and self._link.dialled and not self._link.is_established:
-            self._link.close(CloseCode.NORMAL, "")
+            self._link.fail(ConnectionLostError("network", CloseCode.NORMAL, "nothing listens at this address"))
         return NoReply()
 
     # The end

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.peer.connection import DialTo, PeerConnection
+from macula_actors.actors.peer.gateways import Gateways, Kept
 from macula_actors.config import MeshConfig
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact, Key
@@ -47,7 +48,12 @@ from macula_actors.messages.peer import (
     CloseWhenDone,
     ConnectorStats,
     Established,
+    GatewaysChanged,
+    GetGateways,
+    GetPeers,
     GetStats,
+    PeerDown,
+    PeerUp,
     Request,
 )
 from supervisors import (
@@ -67,6 +73,7 @@ from supervisors import (
     SupervisorsError,
     System,
     UnexpectedRequestError,
+    cast,
     forward,
     monitor,
     send_request,
@@ -100,7 +107,7 @@ class _Due:
     """Time for what the pool has waited for."""
 
 
-_Decision: TypeAlias = Decision[Ref, _Waiter]
+_Decision: TypeAlias = Decision[Ref, _Waiter | Kept]
 
 
 class PeerConnector(GenServer):
@@ -113,12 +120,13 @@ class PeerConnector(GenServer):
     def init(self, config: MeshConfig) -> Continue:
         self.config = config
         self._system = System.current()
-        self.pool: ConnectionPool[Ref, _Waiter] = ConnectionPool(
+        self.pool: ConnectionPool[Ref, _Waiter | Kept] = ConnectionPool(
             config.peer.handshake.identity.node_id, limits=config.pool, backoff=config.backoff
         )
         self._starting: dict[RequestId, StartDial] = {}
         self._dials: dict[Ref, Key] = {}
-        self._known: dict[Ref, str] = {}
+        self._known: dict[Ref, PeerUp] = {}
+        self._gateways = Gateways(config.keep, config.backoff)
         self._due = Alarm(_Due())
         return Continue(None)
 
@@ -127,6 +135,7 @@ class PeerConnector(GenServer):
         for child in await which_children(PEERS_SUP):
             if isinstance(child.ref, Ref):
                 child.ref.cast(Announce())
+        self._schedule()
         return NoReply()
 
     @override
@@ -137,8 +146,12 @@ class PeerConnector(GenServer):
             case CloseConnection(contact):
                 return Reply(self._close_connection(contact))
             case GetStats():
-                named = tuple((name, ref) for ref, name in self._known.items())
+                named = tuple((_name(up), ref) for ref, up in self._known.items())
                 return Reply(ConnectorStats(self.pool.stats(), named))
+            case GetPeers():
+                return Reply(tuple(self._known.values()))
+            case GetGateways():
+                return Reply(self._gateways.contacts())
             case _:
                 raise UnexpectedRequestError(request)
 
@@ -149,7 +162,7 @@ class PeerConnector(GenServer):
             case Established():
                 self._established(request, now)
             case Busy(connection, in_flight):
-                self.pool.busy(connection, in_flight, now)
+                self.pool.busy(connection, in_flight + self._gateways.is_kept(connection), now)
             case _:
                 raise UnexpectedRequestError(request)
         self._schedule()
@@ -164,6 +177,7 @@ class PeerConnector(GenServer):
             case _Due():
                 self._due.rang()
                 self._carry_out(self.pool.due(self._system.now()))
+                self._keep(self._system.now())
             case _:
                 raise UnexpectedRequestError(info)
         self._schedule()
@@ -195,9 +209,13 @@ class PeerConnector(GenServer):
     def _carry_out(self, decisions: Iterable[_Decision]) -> None:
         for decision in decisions:
             match decision:
-                case Serve(waiter, connection):
+                case Serve(Kept() as kept, connection):
+                    self._kept(kept, connection)
+                case Fail(Kept() as kept, _, _):
+                    self._gateways.failed(kept, self._system.now(), self._system.random)
+                case Serve(_Waiter() as waiter, connection):
                     forward(waiter.from_, connection, waiter.request.exchange)
-                case Fail(waiter, reason, error):
+                case Fail(_Waiter() as waiter, reason, error):
                     timeout = waiter.request.exchange.deadline - waiter.asked_at
                     waiter.from_.refuse(_error_of(waiter.request.contact, reason, error, timeout))
                 case Close(connection, reason):
@@ -232,7 +250,8 @@ class PeerConnector(GenServer):
             return
         if connection not in self._dials:
             monitor(connection)
-        self._known[connection] = str(node_id or key)
+        self._known[connection] = up = PeerUp(established.peer, connection, key is not None)
+        self._tell(up)
         self._dials.pop(connection, None)
         if key is not None:  # dialled, perhaps for the connector before this one
             self._carry_out(self.pool.established(key, connection, node_id, now))
@@ -241,8 +260,12 @@ class PeerConnector(GenServer):
 
     def _ended(self, ref: Ref, reason: ExitReason) -> None:
         error = _error_in(reason)
-        if self._known.pop(ref, None) is not None:
+        up = self._known.pop(ref, None)
+        if up is not None:
             self.pool.closed(ref, error, self._system.now(), self._system.random)
+            self._tell(PeerDown(up.peer.node_id, ref))
+            if self._gateways.ended(ref, self._system.now()):
+                self._tell(GatewaysChanged())
         key = self._dials.pop(ref, None)
         if key is not None:
             self._failed(key, error)
@@ -251,9 +274,38 @@ class PeerConnector(GenServer):
         lasting = isinstance(error, LASTING)
         self._carry_out(self.pool.failed(key, error, self._system.now(), self._system.random, lasting=lasting))
 
+    def _tell(self, news: PeerUp | PeerDown | GatewaysChanged) -> None:
+        for watcher in self.config.watchers:
+            cast(watcher, news)
+
+    # Gateways
+
+    def _keep(self, now: float) -> None:
+        """Dial the gateways that are due."""
+        for kept in self._gateways.due(now):
+            match self.pool.want(Contact(kept.endpoint), kept, now + self.config.peer.handshake_timeout, now):
+                case Use(connection):
+                    self._kept(kept, connection)
+                case StartDial() as dial:
+                    self._carry_out([dial])
+                case Wait():
+                    pass
+                case PoolRefuse():
+                    self._gateways.failed(kept, now, self._system.random)
+
+    def _kept(self, kept: Kept, connection: Ref) -> None:
+        up = self._known.get(connection)
+        kept.connected(connection, None if up is None else up.peer)
+        self.pool.busy(connection, 1, self._system.now())
+        self._tell(GatewaysChanged())
+
     def _schedule(self) -> None:
         """Have what is due done when it is."""
-        self._due.set(self.pool.next_due(), self._system.now())
+        self._due.set(min(self.pool.next_due(), self._gateways.next_due()), self._system.now())
+
+
+def _name(up: PeerUp) -> str:
+    return str(up.peer.node_id or up.peer.endpoint)
 
 
 def _error_in(reason: ExitReason) -> MaculaError:

@@ -12,18 +12,24 @@ from macula_actors.actors.peer.connection import PeerConnection, TakeOver
 from macula_actors.config import MeshConfig
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.denied import Denied
 from macula_actors.core.peer.handshake import Security
+from macula_actors.errors import ConnectionLostError
 from macula_actors.messages.names import PEERS_SUP, TABLES
-from macula_actors.messages.peer import Dial, GetAddress
+from macula_actors.messages.peer import Dial, GetAddress, SetAccepting
 from macula_actors.transport.certificate import fingerprint, self_signed, to_der
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.endpoint import QuicEndpoint
 from macula_actors.transport.engines import engine
 from macula_actors.transport.interface import QuicSettings
 from supervisors import (
+    Down,
     From,
     GenServer,
+    MonitorRef,
     NoReply,
+    Ref,
+    Refuse,
     Reply,
     RequestId,
     Response,
@@ -32,6 +38,8 @@ from supervisors import (
     System,
     TableOwner,
     UnexpectedRequestError,
+    demonitor,
+    monitor,
     open_port,
     send_request,
 )
@@ -63,19 +71,28 @@ class EndpointServer(GenServer):
                 network,
                 engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
                 (host, port),
-                accept=self._accept if config.accept_peers else None,
+                accept=self._accept,
+                is_denied=Denied(config.deny),
                 limits=config.admission,
                 turn=System.current().turn,
             )
         )
+        self.quic.is_accepting = config.accept_peers
+        self._holders: dict[Ref, MonitorRef] = {}
         self._table["address"] = (host, self.quic.address[1])
         logger.bind(node=str(identity.node_id)).info("listening at {}", self._address())
 
     @override
-    def handle_call(self, request: object, from_: From) -> Reply:
+    def handle_call(self, request: object, from_: From) -> Reply | Refuse:
         match request:
             case Dial(address, owner):
-                return Reply(self.quic.dial(address, owner))
+                try:
+                    return Reply(self.quic.dial(address, owner))
+                except ConnectionLostError as error:
+                    return Refuse(error)
+            case SetAccepting(holder, is_accepting):
+                self._hold(holder, is_accepting=is_accepting)
+                return Reply(None)
             case GetAddress():
                 return Reply(self._address())
             case _:
@@ -90,9 +107,19 @@ class EndpointServer(GenServer):
                 self._accepting[send_request(PEERS_SUP, StartChild(spec))] = link
             case Response(request):
                 self._started(request, self._accepting.pop(request))
+            case Down(_, Ref() as holder, _):
+                self._hold(holder, is_accepting=False)
             case _:
                 raise UnexpectedRequestError(info)
         return None
+
+    def _hold(self, holder: Ref, *, is_accepting: bool) -> None:
+        monitored = self._holders.pop(holder, None)
+        if monitored is not None:
+            demonitor(monitored, flush=True)
+        if is_accepting:
+            self._holders[holder] = monitor(holder)
+        self.quic.is_accepting = self.config.accept_peers or bool(self._holders)
 
     def _accept(self, link: Connection) -> None:
         self.actor_ref.send(link)

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from macula_actors.core.peer.close_codes import CloseCode, code_of
 from macula_actors.core.wire.encoder import encode
-from macula_actors.core.wire.messages import Error, Message, Ping, Pong
+from macula_actors.core.wire.messages import Call, Error, Message, Ping, Pong, RpcRoute
 from macula_actors.errors import LocalProtocolError, MaculaError, OverloadedError, ProtocolError, RefusedError
-from macula_actors.messages.peer import Inbound
+from macula_actors.messages.peer import Abandoned, Inbound
 from macula_actors.transport.connection import Connection
-from supervisors import CallError, RequestId, send_request
+from supervisors import CallError, RequestId, cast, send_request
 
 __all__ = ["Incoming"]
 
@@ -18,6 +18,8 @@ class _Handling(NamedTuple):
     stream_id: int
     length: int  # of the payload, in bytes
     since: float
+    server: str
+    call: Abandoned | None  # what to tell the server if the peer gives up
 
 
 class Incoming:
@@ -76,7 +78,14 @@ class Incoming:
             self.answer(stream_id, error_message(OverloadedError("bytes being handled", self._max_handling_bytes)))
         else:
             self._bytes += length
-            self._handling[send_request(server, inbound)] = _Handling(stream_id, length, self._now())
+            request = send_request(server, inbound)
+            self._handling[request] = _Handling(stream_id, length, self._now(), server, _call_in(inbound))
+
+    def abandoned(self, stream_id: int) -> None:
+        """Tell who works for the peer's request on a stream that nobody waits for the answer."""
+        for handling in self._handling.values():
+            if handling.stream_id == stream_id and handling.call is not None:
+                cast(handling.server, handling.call)
 
     def answered(self, request: RequestId) -> None:
         """Send what the server of ``request`` answered, or why it did not."""
@@ -117,6 +126,14 @@ class Incoming:
             self._link.send(stream_id, encode(message), end_stream=self._ends_answers)
         elif self._ends_answers:
             self._link.send(stream_id, b"", end_stream=True)
+
+
+def _call_in(inbound: Inbound) -> Abandoned | None:
+    match inbound.message:
+        case Call(call_id=call_id) | RpcRoute(payload=Call(call_id=call_id)):
+            return Abandoned(inbound.connection, call_id)
+        case _:
+            return None
 
 
 def error_message(error: MaculaError) -> Error:

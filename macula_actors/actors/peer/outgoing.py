@@ -18,6 +18,9 @@ class _Open(NamedTuple):
     exchange: Exchange
     from_: From
 
+    def is_wanted(self, now: float) -> bool:
+        return self.from_.is_waiting and now < self.exchange.deadline
+
 
 class Outgoing:
     """The exchanges in flight and in the queue.
@@ -58,9 +61,9 @@ class Outgoing:
             self._queued_bytes += len(exchange.frame)
 
     def pump(self, now: float) -> None:
-        """Begin what waits, as far as there are streams; what is past its deadline is dropped."""
+        """Begin what waits, as far as there are streams; what nobody waits for is dropped."""
         while self._queue:
-            if self._queue[0].exchange.deadline > now and not self._start(self._queue[0]):
+            if self._queue[0].is_wanted(now) and not self._start(self._queue[0]):
                 return
             self._queued_bytes -= len(self._queue.popleft().exchange.frame)
 
@@ -83,8 +86,8 @@ class Outgoing:
         self._open.pop(stream_id).from_.refuse(error)
 
     def expire(self, now: float) -> None:
-        """Stop the exchanges that nobody waits for any more."""
-        for stream_id in [stream_id for stream_id, open_ in self._open.items() if open_.exchange.deadline <= now]:
+        """Stop the exchanges that nobody waits for any more: the peer hears of it, and may stop its work."""
+        for stream_id in [stream_id for stream_id, open_ in self._open.items() if not open_.is_wanted(now)]:
             del self._open[stream_id]
             self._link.abandon_stream(stream_id, CloseCode.NORMAL)
 

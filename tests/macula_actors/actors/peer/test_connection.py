@@ -25,7 +25,7 @@ from macula_actors.errors import (
     RemoteProtocolError,
 )
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR, PEERS_SUP
-from macula_actors.messages.peer import GRACE, close_connection, send_message
+from macula_actors.messages.peer import GRACE, Abandoned, close_connection, send_message
 from macula_actors.simulation import Link
 from macula_actors.transport.connection import MAX_STREAMS
 from supervisors import Kill, exit_signal
@@ -576,3 +576,16 @@ async def test_a_node_of_v08_gets_no_error_and_keeps_its_connection():
         answers = await line.answers(stream, 2)
         assert [type(answer) for answer in answers] == [Pong, Pong]
         assert node.counted["unknown_type"] == 1
+
+
+async def test_who_handles_a_call_hears_that_its_caller_has_given_up():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2, answers=MAYBE)
+        (calling,) = calls_never_answered(one, other, 1, 30.0)
+        await asyncio.sleep(1.0)
+
+        calling.cancel()
+        await asyncio.sleep(1.0)
+
+        assert [type(each) for each in other.handled] == [Call, Abandoned]
+        assert other.handled[1].call_id == CALL_ID

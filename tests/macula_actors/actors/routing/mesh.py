@@ -4,6 +4,9 @@ import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 
+from typing_extensions import override
+
+from macula_actors.actors.routing.server import RoutingServer
 from macula_actors.config import DhtConfig
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
@@ -12,11 +15,23 @@ from macula_actors.core.peer.identity import Identity
 from macula_actors.errors import CallTimeoutError, ConnectionLostError, IdentityMismatchError, MaculaError
 from macula_actors.messages import routing_server
 from macula_actors.messages.gateway_dht import QueryPeer
-from macula_actors.messages.names import GATEWAY_DHT, ROUTING_SERVER, ROUTING_SYSTEM, TABLES
+from macula_actors.messages.names import GATEWAY_DHT, ROUTING_SERVER, TABLES, TASKS
 from macula_actors.messages.routing_server import HandleMessage
-from macula_actors.systems.routing_system import RoutingSystem
-from supervisors import CallError, GenServer, NoReply, System, TableOwner, send_after, send_request
+from macula_actors.systems.tasks_system import TasksSystem
+from supervisors import (
+    CallError,
+    GenServer,
+    NoReply,
+    Strategy,
+    Supervisor,
+    SupFlags,
+    System,
+    TableOwner,
+    send_after,
+    send_request,
+)
 
+DHT = "dht"
 EPOCH_MS = 1_700_000_000_000
 KEY = NodeId.of(b"key")
 PATIENCE = 60.0  # virtual seconds that a test waits at most for what must come
@@ -98,6 +113,22 @@ class FakeGateway(GenServer):
         send_after(self.wires.delay, self.actor_ref, (from_, reply))
 
 
+class DhtSupervisor(Supervisor):
+    """Restarts a RoutingServer, as a node's root does."""
+
+    @override
+    def init(self, config):
+        spec = RoutingServer.child_spec(config, id=ROUTING_SERVER, name=ROUTING_SERVER)
+        return SupFlags(strategy=Strategy.ONE_FOR_ONE, intensity=10, period=5.0), [spec]
+
+
+async def start_dht(system, config):
+    """Start what a node has for the DHT, but for its connections."""
+    if system.whereis(TASKS) is None:
+        await system.start(TasksSystem, config, name=TASKS)
+    await system.start(DhtSupervisor, config, name=DHT)
+
+
 class DhtNode:
     """A node without any network. Its functions are those of `messages.routing_server`."""
 
@@ -115,7 +146,7 @@ class DhtNode:
         self.system._bind()
         await self.system.start(TableOwner, name=TABLES)
         await self.restart_gateway()
-        await self.system.start(RoutingSystem, self.config, name=ROUTING_SYSTEM)
+        await start_dht(self.system, self.config)
 
     async def stop(self):
         self.wires.at.pop(self.endpoint, None)

@@ -1,4 +1,4 @@
-"""Nodes of a DHT over real QUIC: the nodes of `tests.macula_actors.peers`, with a RoutingSystem."""
+"""Nodes of a DHT over real QUIC: the nodes of `tests.macula_actors.peers`, with a RoutingServer."""
 
 from contextlib import asynccontextmanager
 
@@ -6,9 +6,8 @@ from macula_actors.config import DhtConfig
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.messages import routing_server
 from macula_actors.messages.gateway_dht import ROUTES
-from macula_actors.messages.names import ROUTING_SERVER, ROUTING_SYSTEM
-from macula_actors.systems.routing_system import RoutingSystem
-from tests.macula_actors.actors.routing.mesh import all_know_all, identity, wall_clock_ms
+from macula_actors.messages.names import ROUTING_SERVER
+from tests.macula_actors.actors.routing.mesh import all_know_all, identity, start_dht, wall_clock_ms
 from tests.macula_actors.peers import PORT, simulated
 
 
@@ -25,7 +24,7 @@ class QuicNode:
         self.server = (ROUTING_SERVER, node.system)
 
     async def start(self):
-        await self.system.start(RoutingSystem, self.config, name=ROUTING_SYSTEM)
+        await start_dht(self.system, self.config)
 
     async def stop(self):
         await self.node.stop()

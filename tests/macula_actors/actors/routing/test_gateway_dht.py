@@ -16,10 +16,10 @@ from macula_actors.errors import (
     RefusedError,
 )
 from macula_actors.messages import gateway_dht, routing_server
-from macula_actors.messages.names import GATEWAY_DHT, PEER_CONNECTOR, ROUTING_SERVER, ROUTING_SYSTEM
+from macula_actors.messages.names import GATEWAY_DHT, PEER_CONNECTOR, ROUTING_SERVER
 from macula_actors.messages.peer import Inbound
 from supervisors import GenServer, Kill, NoReply, Shutdown, System, exit_signal, stop
-from tests.macula_actors.actors.routing.mesh import EPOCH_MS, KEY, all_know_all, identity, until
+from tests.macula_actors.actors.routing.mesh import DHT, EPOCH_MS, KEY, all_know_all, identity, until
 from tests.macula_actors.actors.routing.quic import quic_dht
 from tests.macula_actors.actors.routing.test_server import a_record
 
@@ -95,7 +95,7 @@ async def test_what_a_peer_refuses_says_why():
 async def test_a_peer_without_its_routing_server_says_that_it_is_unavailable():
     async with quic_dht() as dht:
         one, other = await dht.network(2)
-        await stop((ROUTING_SYSTEM, other.system), Shutdown())
+        await stop((DHT, other.system), Shutdown())
 
         with pytest.raises(RefusedError) as refused:
             await ask(one, other)
@@ -192,7 +192,7 @@ async def test_a_restarted_node_over_quic_is_back_from_its_data_dir_without_its_
         second = await dht.node(first, data_dir=tmp_path)
         third = await dht.node(first)
         await all_know_all([first, second, third])
-        await stop((ROUTING_SYSTEM, second.system), Shutdown())
+        await stop((DHT, second.system), Shutdown())
         await first.stop()
         second.config = type(second.config)(
             identity=second.config.identity, data_dir=tmp_path, wall_clock_ms=second.config.wall_clock_ms

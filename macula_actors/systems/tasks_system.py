@@ -1,0 +1,38 @@
+"""Processes that do one thing and end: lookups and stores, handlers of calls; and who keeps what outlives the node.
+
+Ours; in the original a server waits for the network itself, or spawns what nobody supervises. They are beside the
+root's tree and start before it, so that a lookup outlives the crash of the server that began it.
+"""
+
+from typing_extensions import override
+
+from macula_actors.actors.routing.keeper import Keeper
+from macula_actors.config import DhtConfig
+from macula_actors.messages.names import ROUTING_JOBS, ROUTING_KEEPER, RPC_WORKERS
+from supervisors import ChildSpec, DynamicSupervisor, Strategy, Supervisor, SupFlags
+
+__all__ = ["FLAGS", "TasksSystem", "children"]
+
+FLAGS = SupFlags(strategy=Strategy.ONE_FOR_ONE, intensity=10, period=60.0)
+
+
+def children(dht: DhtConfig, max_workers: int) -> list[ChildSpec]:
+    """In start order. Without a ``data_dir`` nothing is kept on disk."""
+    keeper = (
+        []
+        if dht.data_dir is None
+        else [Keeper.child_spec(dht.data_dir, dht.wall_clock_ms, id=ROUTING_KEEPER, name=ROUTING_KEEPER)]
+    )
+    return [
+        *keeper,
+        DynamicSupervisor.child_spec(max_children=dht.max_jobs, id=ROUTING_JOBS, name=ROUTING_JOBS),
+        DynamicSupervisor.child_spec(max_children=max_workers, id=RPC_WORKERS, name=RPC_WORKERS),
+    ]
+
+
+class TasksSystem(Supervisor):
+    """Supervises `children`."""
+
+    @override
+    def init(self, dht: DhtConfig, max_workers: int = 256) -> tuple[SupFlags, list[ChildSpec]]:
+        return FLAGS, children(dht, max_workers)
