@@ -118,7 +118,7 @@ from supervisors.supervisor import (
     terminate_child,
     which_children,
 )
-from supervisors.sys import get_state, get_status, replace_state, resume, statistics, suspend, trace
+from supervisors.sys import get_state, get_status, peek, replace_state, resume, statistics, suspend, trace
 from supervisors.system import System
 from supervisors.table import Table, TableAccessError, TableGiven, TableHeldError, TableOwner
 from supervisors.task_supervisor import Exited, Ok, OnTimeout, Outcome, Task, TaskDone, TaskOwnerError, TaskSupervisor
@@ -251,6 +251,7 @@ __all__ = [
     "multi_call",
     "open_port",
     "partition_of",
+    "peek",
     "print_tree",
     "receive_response",
     "register",

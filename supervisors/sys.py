@@ -15,12 +15,12 @@ from loguru import logger
 from typing_extensions import override
 
 from supervisors.debug import Debug
-from supervisors.errors import CallbackFailedError
-from supervisors.exit_reason import ExitReason
+from supervisors.errors import CallbackFailedError, ServerDownError
+from supervisors.exit_reason import ExitReason, NoProcess
 from supervisors.gen import system_call
 from supervisors.gen_server import GenServer
 from supervisors.messages import NO_REPLY, Cast, From, Reply, Stop
-from supervisors.names import Server
+from supervisors.names import Server, resolve
 from supervisors.process import Process
 from supervisors.ref import DEFAULT_TIMEOUT, Ref
 from supervisors.server_process import ServerProcess
@@ -35,6 +35,7 @@ __all__ = [
     "get_state",
     "get_status",
     "log",
+    "peek",
     "replace_state",
     "resume",
     "statistics",
@@ -106,6 +107,22 @@ async def get_state(server: Server, timeout: float | None = DEFAULT_TIMEOUT) -> 
         CallbackFailedError: ``system_get_state`` raised.
     """
     return await _ask(server, "system_get_state", lambda process: process.server.system_get_state(), timeout)
+
+
+def peek(server: Server, function: Callable[[Any], T]) -> T:
+    """Return ``function(server)``, of the `GenServer` as it is at this moment: for an observer that can't wait.
+
+    Ours: an Erlang process lets nobody look. ``function`` must change nothing, and may find the server in the middle of
+    an async callback. For the thread of the System's loop.
+
+    Raises:
+        ServerDownError: there is no such server.
+    """
+    ref = resolve(server)
+    process = None if ref is None else ref._process
+    if not isinstance(process, ServerProcess):
+        raise ServerDownError(NoProcess(), ref, "peek")
+    return function(process.server)
 
 
 async def replace_state(server: Server, function: Callable[[Any], Any], timeout: float | None = DEFAULT_TIMEOUT) -> Any:

@@ -3,8 +3,9 @@
 Erlang: macula_peer_connector:send_message/4 and, missing there, an answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
 from macula_actors.core.endpoint import Endpoint
@@ -42,9 +43,11 @@ __all__ = [
     "Request",
     "Resolved",
     "SetAccepting",
+    "SetDenied",
     "address",
     "carrier_error",
     "close_connection",
+    "deny",
     "gateways",
     "peers",
     "request",
@@ -69,10 +72,14 @@ class Exchange(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Do ``exchange`` with ``contact``, over whichever connection leads there."""
+    """Do ``exchange`` with ``contact``, over whichever connection leads there.
+
+    ``connect_by``: until when a connection is waited for, if that is earlier than the deadline.
+    """
 
     contact: Contact
     exchange: Exchange
+    connect_by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,12 @@ class SetAccepting:
 
     holder: Ref
     is_accepting: bool
+
+
+class SetDenied(NamedTuple):
+    """To the endpoint: from now on deny ``networks`` and none else; connections to them end. Answered with how many."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +237,17 @@ async def send_message(server: Server, contact: Contact, message: Message, timeo
     await _exchange(server, contact, message, timeout, wants_reply=False)
 
 
-async def request(server: Server, contact: Contact, message: Message, timeout: float = DEFAULT_TIMEOUT) -> Message:
+async def request(
+    server: Server,
+    contact: Contact,
+    message: Message,
+    timeout: float = DEFAULT_TIMEOUT,
+    *,
+    connect_timeout: float | None = None,
+) -> Message:
     """Send ``message`` to ``contact`` and return what it answers. Arguments as for `send_message`.
+
+    ``connect_timeout``: seconds, if fewer than ``timeout``, in which there must be a connection.
 
     Cancelling it gives up the answer, and the work for it at the far end by its deadline.
 
@@ -233,7 +255,7 @@ async def request(server: Server, contact: Contact, message: Message, timeout: f
         RemoteProtocolError: the peer answered nothing, or nothing that can be read.
         MaculaError: what `send_message` raises.
     """
-    reply: Message = await _exchange(server, contact, message, timeout, wants_reply=True)
+    reply: Message = await _exchange(server, contact, message, timeout, connect_timeout, wants_reply=True)
     return reply
 
 
@@ -268,6 +290,15 @@ async def set_accepting(server: Server, is_accepting: bool) -> None:  # noqa: FB
     await call(server, SetAccepting(current(), is_accepting))
 
 
+async def deny(server: Server, networks: Iterable[IPv4Network | IPv6Network]) -> int:
+    """Neither dial ``networks`` nor let them in, in place of those denied before; end the connections to them.
+
+    Returns:
+        How many connections that were. The peers see them as lost: it cuts links, for tests of what happens then.
+    """
+    return int(await call(server, SetDenied(tuple(networks))))
+
+
 async def stats(server: Server) -> ConnectorStats:
     """Return the connector's counts."""
     counts: ConnectorStats = await call(server, GetStats())
@@ -275,12 +306,20 @@ async def stats(server: Server) -> ConnectorStats:
 
 
 async def _exchange(
-    server: Server, contact: Contact, message: Message, timeout: float, *, wants_reply: bool
+    server: Server,
+    contact: Contact,
+    message: Message,
+    timeout: float,
+    connect_timeout: float | None = None,
+    *,
+    wants_reply: bool,
 ) -> Message:
     frame = encode(message)  # here, where only the caller is hurt if it can't be
-    exchange = Exchange(frame, System.current().now() + timeout, wants_reply)
+    now = System.current().now()
+    exchange = Exchange(frame, now + timeout, wants_reply)
+    connect_by = None if connect_timeout is None else now + connect_timeout
     try:
-        reply: Message = await call(server, Request(contact, exchange), timeout + GRACE)
+        reply: Message = await call(server, Request(contact, exchange, connect_by), timeout + GRACE)
     except NoAnswerError as error:
         raise CallTimeoutError(str(contact), timeout) from error
     except CallError as error:

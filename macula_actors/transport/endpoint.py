@@ -147,6 +147,14 @@ class QuicEndpoint(DatagramReceiver):
         self.touch(connection)
         return connection
 
+    def deny(self, is_denied: Callable[[Address], bool]) -> int:
+        """Neither dial nor let in whom ``is_denied`` names; end such connections without a word; return how many."""
+        self._is_denied = is_denied
+        ended = [connection for connection in self.connections if is_denied(connection.address)]
+        for connection in ended:
+            connection.fail(ConnectionLostError("local", CloseCode.NORMAL, "its address is denied from now on"))
+        return len(ended)
+
     def close(self, code: CloseCode = CloseCode.SHUTDOWN, reason: str = "") -> None:
         """Close every connection, telling the peers, and the socket. Twice is once."""
         if self._is_closed:

@@ -1,7 +1,17 @@
 import pytest
 from loguru import logger
 
-from supervisors import CallingSelfError, GenServer, NoProcess, NoReply, Reply, ServerDownError, reply, which_children
+from supervisors import (
+    CallingSelfError,
+    GenServer,
+    NoProcess,
+    NoReply,
+    Reply,
+    ServerDownError,
+    reply,
+    stop,
+    which_children,
+)
 from supervisors.errors import CallbackFailedError
 from supervisors.sys import (
     In,
@@ -10,6 +20,7 @@ from supervisors.sys import (
     get_state,
     get_status,
     log,
+    peek,
     replace_state,
     resume,
     statistics,
@@ -233,3 +244,13 @@ async def test_messages_from_before_the_suspension_keep_their_place(system):
     await wait_until_idle(system)
 
     assert (await get_state(ref)).infos == ["before", "during", "after"]
+
+
+async def test_a_glance_at_a_server_needs_no_message(system):
+    counter = await system.start(Counter, name="counter")
+    await counter.call(3)
+
+    assert peek("counter", lambda server: server.state) == 3
+    await stop(counter)
+    with pytest.raises(ServerDownError):
+        peek("counter", lambda server: server.state)

@@ -146,10 +146,9 @@ class PeerConnector(GenServer):
             case CloseConnection(contact):
                 return Reply(self._close_connection(contact))
             case GetStats():
-                named = tuple((_name(up), ref) for ref, up in self._known.items())
-                return Reply(ConnectorStats(self.pool.stats(), named))
+                return Reply(self.statistics())
             case GetPeers():
-                return Reply(tuple(self._known.values()))
+                return Reply(self.peers())
             case GetGateways():
                 return Reply(self._gateways.contacts())
             case _:
@@ -182,10 +181,21 @@ class PeerConnector(GenServer):
                 raise UnexpectedRequestError(info)
         self._schedule()
 
+    # What it knows
+
+    def peers(self) -> tuple[PeerUp, ...]:
+        """Return the connections that there are, oldest first."""
+        return tuple(self._known.values())
+
+    def statistics(self) -> ConnectorStats:
+        """Return its counts."""
+        named = tuple((str(up.peer.node_id or up.peer.endpoint), ref) for ref, up in self._known.items())
+        return ConnectorStats(self.pool.stats(), named)
+
     # Messages
 
     def _carry(self, request: Request, from_: From) -> NoReply | Refuse:
-        contact, exchange = request
+        contact, exchange, connect_by = request
         now = self._system.now()
         connection = self.pool.use(contact, now)
         while connection is not None:
@@ -194,7 +204,8 @@ class PeerConnector(GenServer):
                 return NoReply()
             self._ended(connection, connection.exit_reason)  # its Down is on the way
             connection = self.pool.use(contact, now)
-        match self.pool.want(contact, _Waiter(from_, request, now), exchange.deadline, now):
+        deadline = exchange.deadline if connect_by is None else connect_by
+        match self.pool.want(contact, _Waiter(from_, request, now), deadline, now):
             case Use(connection):
                 forward(from_, connection, exchange)
             case StartDial() as dial:
@@ -202,7 +213,7 @@ class PeerConnector(GenServer):
             case Wait():
                 pass
             case PoolRefuse(reason, error):
-                return Refuse(_error_of(contact, reason, error, exchange.deadline - now))
+                return Refuse(_error_of(contact, reason, error, deadline - now))
         self._schedule()
         return NoReply()
 
@@ -216,7 +227,9 @@ class PeerConnector(GenServer):
                 case Serve(_Waiter() as waiter, connection):
                     forward(waiter.from_, connection, waiter.request.exchange)
                 case Fail(_Waiter() as waiter, reason, error):
-                    timeout = waiter.request.exchange.deadline - waiter.asked_at
+                    _, exchange, connect_by = waiter.request
+                    deadline = exchange.deadline if connect_by is None else connect_by
+                    timeout = deadline - waiter.asked_at
                     waiter.from_.refuse(_error_of(waiter.request.contact, reason, error, timeout))
                 case Close(connection, reason):
                     connection.cast(CloseWhenDone(CLOSE_CODES[reason]))
@@ -302,10 +315,6 @@ class PeerConnector(GenServer):
     def _schedule(self) -> None:
         """Have what is due done when it is."""
         self._due.set(min(self.pool.next_due(), self._gateways.next_due()), self._system.now())
-
-
-def _name(up: PeerUp) -> str:
-    return str(up.peer.node_id or up.peer.endpoint)
 
 
 def _error_in(reason: ExitReason) -> MaculaError:

@@ -16,7 +16,7 @@ from macula_actors.core.peer.denied import Denied
 from macula_actors.core.peer.handshake import Security
 from macula_actors.errors import ConnectionLostError
 from macula_actors.messages.names import PEERS_SUP, TABLES
-from macula_actors.messages.peer import Dial, GetAddress, SetAccepting
+from macula_actors.messages.peer import Dial, GetAddress, SetAccepting, SetDenied
 from macula_actors.transport.certificate import fingerprint, self_signed, to_der
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.endpoint import QuicEndpoint
@@ -47,7 +47,7 @@ from supervisors.requests import StartChild
 
 __all__ = ["EndpointServer"]
 
-TABLE: Final = "endpoint"  # where the address that was given out is kept
+TABLE: Final = "endpoint"  # the address that was given out, and what is denied, if that was said later
 
 
 class EndpointServer(GenServer):
@@ -62,7 +62,7 @@ class EndpointServer(GenServer):
         if config.peer.handshake.security is Security.OPEN:
             logger.warning("security is open: nobody proves who they are; meant for v0.8 peers on a trusted network")
         self._accepting: dict[RequestId, Connection] = {}
-        self._table = await TableOwner.claim(TABLES, TABLE, max_entries=1)
+        self._table = await TableOwner.claim(TABLES, TABLE, max_entries=2)
         network = config.network()
         addresses = await network.resolve(config.listen.host, config.listen.port)
         host, port = self._table.get("address") or addresses[0]
@@ -72,7 +72,7 @@ class EndpointServer(GenServer):
                 engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
                 (host, port),
                 accept=self._accept,
-                is_denied=Denied(config.deny),
+                is_denied=Denied(self._table.get("denied", config.deny)),
                 limits=config.admission,
                 turn=System.current().turn,
             )
@@ -95,6 +95,9 @@ class EndpointServer(GenServer):
                 return Reply(None)
             case GetAddress():
                 return Reply(self._address())
+            case SetDenied(networks):
+                self._table["denied"] = networks
+                return Reply(self.quic.deny(Denied(networks)))
             case _:
                 raise UnexpectedRequestError(request)
 
@@ -112,6 +115,10 @@ class EndpointServer(GenServer):
             case _:
                 raise UnexpectedRequestError(info)
         return None
+
+    def statistics(self) -> dict[str, int]:
+        """Return what came to the socket, and what became of it, by name; see `QuicEndpoint.counters`."""
+        return dict(self.quic.counters)
 
     def _hold(self, holder: Ref, *, is_accepting: bool) -> None:
         monitored = self._holders.pop(holder, None)

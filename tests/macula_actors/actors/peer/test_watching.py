@@ -11,7 +11,7 @@ from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.pool import PoolLimits
 from macula_actors.errors import NoRouteError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
-from macula_actors.messages.peer import GatewaysChanged, PeerDown, PeerUp, gateways, peers, set_accepting
+from macula_actors.messages.peer import GatewaysChanged, PeerDown, PeerUp, deny, gateways, peers, set_accepting
 from supervisors import GenServer, Kill, Reply, exit_signal
 from supervisors.testing import wait_until
 from tests.macula_actors.peers import PORT, simulated
@@ -140,6 +140,32 @@ async def test_who_is_denied_is_neither_dialled_nor_let_in(denying):
             await pair[denying].call(pair[1 - denying], timeout=0.4)
 
         assert caught.value.tried
+
+
+async def test_links_are_cut_and_mended_while_nodes_run():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2)
+        await one.call(other)
+        network = ip_network(f"{other.endpoint.host}/32")
+
+        assert await deny(one.process(ENDPOINT), [network]) == 1
+        with pytest.raises(NoRouteError, match="deni"):
+            await one.call(other, timeout=0.4)
+        assert await deny(one.process(ENDPOINT), []) == 0
+
+        assert await one.call(other, timeout=30.0) == b"x"
+
+
+async def test_what_was_denied_later_is_denied_by_the_next_endpoint_too():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2)
+        await deny(one.process(ENDPOINT), [ip_network(f"{other.endpoint.host}/32")])
+
+        exit_signal(one.process(ENDPOINT), Kill())
+        await asyncio.sleep(1.0)
+
+        with pytest.raises(NoRouteError, match="deni"):
+            await one.call(other, timeout=0.4)
 
 
 async def test_a_listener_lets_peers_in_as_long_as_it_lives():
