@@ -4,9 +4,8 @@ All functions but `handle_message` and `touch` ask again while the server is bei
 what they ask for may be done twice. Each raises `CallTimeoutError` when that is over.
 """
 
-import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import DEFAULT_TTL, Record
@@ -14,10 +13,9 @@ from macula_actors.core.kademlia.record_store import RecordStats
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import FindNodeReply, FindValueReply, StoreReply
 from macula_actors.core.wire.values import Value
-from macula_actors.errors import CallTimeoutError
+from macula_actors.messages.asking import DEFAULT_TIMEOUT, ask
 from macula_actors.messages.gateway_dht import DhtMessage
-from supervisors import CallTimeoutError as NoAnswerError
-from supervisors import Server, ServerDownError, call, cast
+from supervisors import Server, call, cast
 
 __all__ = [
     "AddNode",
@@ -53,9 +51,6 @@ __all__ = [
     "store_local",
     "touch",
 ]
-
-DEFAULT_TIMEOUT: Final = 10.0  # seconds; macula_routing_server
-RETRY_AFTER: Final = 0.05  # seconds that a server is given to be restarted
 
 
 class HandleMessage(NamedTuple):
@@ -96,11 +91,15 @@ class StoreLocal(NamedTuple):
 
 
 class StoreRecord(NamedTuple):
-    """Keep ``payload`` here and at the nodes closest to ``key``. Answered with how many took it."""
+    """Keep ``payload`` here and at the nodes closest to ``key``. Answered with how many took it.
+
+    ``durable``: it is still published when the node is started again with its ``data_dir``.
+    """
 
     key: NodeId
     payload: Value
     ttl: int
+    durable: bool = True
 
 
 class DeleteRecord(NamedTuple):
@@ -186,17 +185,17 @@ async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TI
         OverloadedError: too many are being asked.
         CallTimeoutError: it took too long.
     """
-    return bool(await _ask(server, AddNode(contact), timeout))
+    return bool(await ask(server, AddNode(contact), timeout))
 
 
 async def remove_node(server: Server, node_id: NodeId) -> bool:
     """Take a node out of the table, and return whether it was in. It may come in again."""
-    return bool(await _ask(server, RemoveNode(node_id), DEFAULT_TIMEOUT))
+    return bool(await ask(server, RemoveNode(node_id)))
 
 
 async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple[Contact, ...]:
     """Return up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
-    contacts: tuple[Contact, ...] = await _ask(server, FindClosest(target, count), DEFAULT_TIMEOUT)
+    contacts: tuple[Contact, ...] = await ask(server, FindClosest(target, count))
     return contacts
 
 
@@ -207,12 +206,18 @@ async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int =
         LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
         OverloadedError: there is no room, not even for a node's own.
     """
-    record: Record = await _ask(server, StoreLocal(key, payload, ttl), DEFAULT_TIMEOUT)
+    record: Record = await ask(server, StoreLocal(key, payload, ttl))
     return record
 
 
 async def store(
-    server: Server, key: NodeId, payload: Value, *, ttl: int = DEFAULT_TTL, timeout: float = DEFAULT_TIMEOUT
+    server: Server,
+    key: NodeId,
+    payload: Value,
+    *,
+    ttl: int = DEFAULT_TTL,
+    durable: bool = True,
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> int:
     """Keep ``payload`` under ``key``, at the nodes closest to it, and store it again before it expires.
 
@@ -225,6 +230,7 @@ async def store(
         key: see `macula_actors.core.kademlia.keys`.
         payload: any value that a record carries.
         ttl: seconds, 1 to 86,400, that it is found for if this node disappears.
+        durable: whether it is still published when the node is started again with its ``data_dir``.
         timeout: seconds.
 
     Returns:
@@ -236,7 +242,7 @@ async def store(
         QuorumError: none of the others took it.
         CallTimeoutError: it took too long.
     """
-    return int(await _ask(server, StoreRecord(key, payload, ttl), timeout))
+    return int(await ask(server, StoreRecord(key, payload, ttl, durable), timeout))
 
 
 async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> int:
@@ -247,18 +253,18 @@ async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOU
     Raises:
         OverloadedError, QuorumError, CallTimeoutError: as `store`; holders then hear of it later.
     """
-    return int(await _ask(server, DeleteRecord(key), timeout))
+    return int(await ask(server, DeleteRecord(key), timeout))
 
 
 async def get_local(server: Server, key: NodeId) -> tuple[Record, ...]:
     """Return the records that this node keeps under ``key``, of the owner that came last first."""
-    records: tuple[Record, ...] = await _ask(server, GetLocal(key), DEFAULT_TIMEOUT)
+    records: tuple[Record, ...] = await ask(server, GetLocal(key))
     return records
 
 
 async def delete_local(server: Server, key: NodeId) -> bool:
     """Forget this node's own record under ``key`` here, and return whether there was one. Others' copies expire."""
-    return bool(await _ask(server, DeleteLocal(key), DEFAULT_TIMEOUT))
+    return bool(await ask(server, DeleteLocal(key)))
 
 
 async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Record, ...]:
@@ -269,7 +275,7 @@ async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TI
         QuorumError: nobody answered, and nothing is kept here.
         CallTimeoutError: it took too long.
     """
-    records: tuple[Record, ...] = await _ask(server, LookUpValue(key), timeout)
+    records: tuple[Record, ...] = await ask(server, LookUpValue(key), timeout)
     return records
 
 
@@ -280,19 +286,19 @@ async def find_node(server: Server, target: NodeId, *, timeout: float = DEFAULT_
         OverloadedError: too many lookups are under way.
         CallTimeoutError: it took too long.
     """
-    contacts: tuple[Contact, ...] = await _ask(server, LookUpNode(target), timeout)
+    contacts: tuple[Contact, ...] = await ask(server, LookUpNode(target), timeout)
     return contacts
 
 
 async def get_routing_table(server: Server) -> tuple[Contact, ...]:
     """Return all contacts of the table, the farthest bucket's first."""
-    contacts: tuple[Contact, ...] = await _ask(server, GetRoutingTable(), DEFAULT_TIMEOUT)
+    contacts: tuple[Contact, ...] = await ask(server, GetRoutingTable())
     return contacts
 
 
 async def size(server: Server) -> int:
     """Return how many contacts the table has."""
-    return int(await _ask(server, GetSize(), DEFAULT_TIMEOUT))
+    return int(await ask(server, GetSize()))
 
 
 async def handle_message(
@@ -317,22 +323,5 @@ def touch(server: Server, contact: Contact) -> None:
 
 async def stats(server: Server) -> RoutingStats:
     """Return the server's counts."""
-    counts: RoutingStats = await _ask(server, GetStats(), DEFAULT_TIMEOUT)
+    counts: RoutingStats = await ask(server, GetStats())
     return counts
-
-
-async def _ask(server: Server, request: object, timeout: float) -> Any:
-    deadline = _now() + timeout
-    while True:
-        try:
-            return await call(server, request, max(deadline - _now(), 0.0))
-        except NoAnswerError as error:
-            raise CallTimeoutError(str(server), timeout) from error
-        except ServerDownError as error:
-            if deadline - _now() <= RETRY_AFTER:
-                raise CallTimeoutError(str(server), timeout) from error
-            await asyncio.sleep(RETRY_AFTER)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

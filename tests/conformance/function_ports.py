@@ -2,13 +2,23 @@
 
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from random import Random
 
 from macula_actors.core import ids, names, realm
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.bucket import BucketLimits
+from macula_actors.core.kademlia.keys import open_key
 from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.kademlia.table import RoutingTable
+from macula_actors.core.peer.contact import Contact
 from macula_actors.core.pubsub.topic import HASH, Dialect, Pattern, validate_pattern
 from macula_actors.core.rpc.names import validate_procedure
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.rpc.routing import Deliver, ForwardTo, decide
+from macula_actors.core.rpc.selector import Selector, Strategy
 from macula_actors.core.uri import NodeUri
+from macula_actors.core.wire.fields import read, write
+from macula_actors.core.wire.messages import Call, Reply, RpcRoute
 from macula_actors.core.wire.types import MessageType
 from tests.conformance.erlang_terms import Atom
 
@@ -133,6 +143,102 @@ def name_validate(name, options=None):
     return (partial(validate_pattern, dialect=HASH) if wildcards else names.validate)(text(name))
 
 
+LOCAL, REMOTE, NO_PROVIDER = Atom("local"), Atom("remote"), (Atom("error"), Atom("no_provider"))
+CALL = Call(procedure="any", args=b"", call_id=bytes(16))  # for envelopes of which only the outside matters
+
+
+def first_of(providers, selector, turn=0):
+    """Return the provider that ``selector`` puts first at the procedure's turn ``turn``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    terms = {NodeId.normalize(each[Atom("node_id")]): each for each in providers}
+    found = [Provider(procedure="any", node_id=each) for each in terms]
+    orders = [selector.order(found, "any", Random(1)) for _ in range(turn + 1)]
+    first, *_ = orders[-1]
+    return terms[first.node_id]
+
+
+def selector_of(strategy, local_id=bytes(32)):
+    return Selector(Strategy(strategy), node_id(local_id))
+
+
+def select_provider(providers, strategy, state):
+    counters, name = state.get(Atom("counters"), {}), state.get(Atom("current_service_id"), b"default")
+    turn = counters.get(name, 0)
+    chosen = first_of(providers, selector_of(strategy), turn)
+    counted = {Atom("counters"): {**counters, name: turn + 1}} if strategy == Strategy.ROUND_ROBIN else {}
+    return chosen, {**state, **counted}
+
+
+def routed_to(local_handlers, providers, selector, turn=0):
+    """Return whom a call goes to. A local handler is never left to the selector."""
+    return (LOCAL, local_handlers[0]) if local_handlers else (REMOTE, first_of(providers, selector, turn))
+
+
+def select_by_state(state, local_handlers, providers):
+    turn = state[Atom("round_robin_index")]
+    try:
+        chosen = routed_to(local_handlers, providers, selector_of(state[Atom("strategy")]), turn)
+    except ValueError:
+        return NO_PROVIDER, state
+    return chosen, {**state, Atom("round_robin_index"): turn + 1}
+
+
+def select_by_strategy(strategy, local_handlers, providers):
+    # local_first is how we begin with each strategy; the original then takes a remote one at random
+    ours = Strategy.RANDOM if strategy == "local_first" else strategy
+    return routed_to(local_handlers, providers, selector_of(ours))
+
+
+def select_closest(local_id, local_handlers, providers):
+    return routed_to(local_handlers, providers, selector_of(Strategy.CLOSEST, local_id))
+
+
+def binary_keys(fields):
+    return {key.encode(): value for key, value in fields.items()}
+
+
+def wrap(payload_class, source, destination, payload, max_hops):
+    """Return the envelope around ``payload``, whose keys are atoms in the original until it is sent."""
+    envelope = RpcRoute(
+        destination_node_id=destination,
+        source_node_id=source,
+        payload_type=payload_class.__name__.lower(),
+        payload=read(payload_class, binary_keys(payload)),
+        max_hops=max_hops,
+    )
+    fields = write(envelope)
+    return {**fields, b"payload": {Atom(key.decode()): value for key, value in fields[b"payload"].items()}}
+
+
+def decision_of(local_id, envelope, contacts=()):
+    """Return what is done with ``envelope``, whatever is in it.
+
+    Raises:
+        ValueError: it has no destination.
+    """
+    outside = {b"source_node_id": b"any", b"payload_type": b"call", **envelope, b"payload": write(CALL)}
+    if b"destination_node_id" not in outside:
+        raise ValueError("no destination")
+    return decide(node_id(local_id), read(RpcRoute, {b"hop_count": 0, b"max_hops": 10, **outside}), contacts)
+
+
+def route_or_deliver(local_id, envelope, nodes):
+    table = RoutingTable(node_id(local_id), BucketLimits(k=20, max_per_address=1000))
+    terms = {NodeId.normalize(each[Atom("node_id")]): each for each in nodes}
+    for each in terms:
+        table.seen(Contact(Endpoint("192.0.2.1", 9443), each), 0.0)
+    match decision_of(local_id, envelope, table.closest(NodeId.normalize(envelope[b"destination_node_id"]), 20)):
+        case Deliver():
+            return Atom("deliver"), envelope[b"payload_type"], envelope[b"payload"]
+        case ForwardTo(contacts, route):
+            return Atom("forward"), terms[contacts[0].node_id], {**envelope, b"hop_count": route.hop_count}
+        case refused:
+            raise ValueError(refused)
+
+
 PORTS = {
     ("macula_connection", "parse_server_endpoint"): lambda url: str(Endpoint.parse(text(url), 443)).encode(),
     ("macula_connection", "parse_url"): host_and_port,
@@ -154,6 +260,7 @@ PORTS = {
     ("macula_peer_connector", "parse_endpoint"): host_and_port,
     ("macula_protocol_types", "message_type_id"): message_type_id,
     ("macula_protocol_types", "message_type_name"): lambda number: Atom(MessageType(number).label),
+    ("macula_provider_selector", "select_provider"): select_provider,
     ("macula_pubsub_topic", "matches"): lambda topic, pattern: Pattern(text(pattern), HASH).matches(text(topic)),
     ("macula_pubsub_topic", "namespace"): of_text(names.namespace),
     ("macula_pubsub_topic", "normalize"): of_text(names.normalize),
@@ -180,6 +287,14 @@ PORTS = {
     ("macula_rpc_names", "normalize"): of_text(names.normalize),
     ("macula_rpc_names", "segment_count"): of_text(names.segment_count),
     ("macula_rpc_names", "validate"): of_text(validate_procedure),
+    ("macula_rpc_router", "select_provider"): select_by_strategy,
+    ("macula_rpc_router", "select_provider_closest"): select_closest,
+    ("macula_rpc_router", "select_provider_stateful"): select_by_state,
+    ("macula_rpc_routing", "route_or_deliver"): route_or_deliver,
+    ("macula_rpc_routing", "should_deliver_locally"): lambda *args: isinstance(decision_of(*args), Deliver),
+    ("macula_rpc_routing", "wrap_call"): partial(wrap, Call),
+    ("macula_rpc_routing", "wrap_reply"): partial(wrap, Reply),
+    ("macula_service_registry", "service_key"): open_key,
     ("macula_uri", "equals"): lambda one, other: uri(one) == uri(other),
     ("macula_uri", "get_node_id"): lambda term: uri(term).node_id,
     ("macula_uri", "get_realm"): lambda term: uri(term).realm.encode(),

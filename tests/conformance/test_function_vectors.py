@@ -1,13 +1,14 @@
 """The original's pure functions and ours give the same answers, or the difference is named.
 
-``MACULA_VECTORS=FOLDER`` compares with the ``functions.json`` of another folder.
+``MACULA_VECTORS=FOLDER`` compares with the ``functions.json`` and ``sequences.json`` of another folder.
 """
 
 from collections import defaultdict
 
 import pytest
 
-from tests.conformance.erlang_terms import OWN_VECTORS, REFUSED, outcome, read, to_term
+from macula_actors.errors import LocalProtocolError
+from tests.conformance.erlang_terms import OWN_VECTORS, REFUSED, VECTORS, outcome, read, to_term
 from tests.conformance.function_differences import DIFFERENCES, DROPPED, NOT_YET_PORTED, difference
 from tests.conformance.function_ports import PORTS
 
@@ -20,11 +21,30 @@ def calls_of(entries):
     return calls
 
 
+def routings(entries):
+    """Return the decisions on envelopes among ``entries`` as calls of the function that took them."""
+    return [
+        {
+            "module": f"macula_{operation['kind']}_routing",
+            "function": "route_or_deliver",
+            "args": [entry["local_node_id"], operation["msg"], entry["nodes"]],
+            "result": operation["result"],
+        }
+        for entry in entries
+        if entry["kind"] == "route_or_deliver"
+        for operation in entry["ops"]
+    ]
+
+
+def entries_in(folder):
+    return read("functions.json", folder) + routings(read("sequences.json", folder))
+
+
 def answer(key, args):
     """Return what our function answers."""
     try:
         return PORTS[key](*args)
-    except ValueError:
+    except (ValueError, LocalProtocolError):
         return REFUSED
 
 
@@ -34,9 +54,9 @@ def agrees(key, args, was):
     return ours == was and isinstance(ours, bool) == isinstance(was, bool)
 
 
-ENTRIES = read("functions.json")
+ENTRIES = entries_in(VECTORS)
 CALLS = calls_of(ENTRIES)
-OWN_CALLS = [(key, *call) for key, calls in calls_of(read("functions.json", OWN_VECTORS)).items() for call in calls]
+OWN_CALLS = [(key, *call) for key, calls in calls_of(entries_in(OWN_VECTORS)).items() for call in calls]
 
 
 @pytest.mark.parametrize("key", sorted(CALLS.keys() & PORTS.keys()), ids=":".join)

@@ -1,0 +1,1 @@
+"""Services: those of this node, and who provides those of others."""

@@ -1,0 +1,180 @@
+"""Which provider a call tries by which path, and for how long, until one answers or none is left.
+
+Erlang: macula_rpc_handler, whose fail-over crashed it (D-35) and left no time for a second attempt (D-36).
+"""
+
+from collections import deque
+from collections.abc import Collection, Container, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.rpc.failure import ELSEWHERE, Code
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.errors import (
+    CallTimeoutError,
+    LocalProtocolError,
+    MaculaError,
+    NoProviderError,
+    NoRouteError,
+    RemoteCallError,
+)
+
+__all__ = ["Attempt", "CallPlan", "GiveUp", "Path", "Step", "is_final"]
+
+
+class Path(StrEnum):
+    """How a call gets to a provider, in the order in which they are tried."""
+
+    DIRECT = "direct"  # over a connection, live or dialled
+    ROUTED = "routed"  # hop by hop, as RpcRoute
+    RELAY = "relay"  # by a gateway that the provider keeps a session with
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Call ``provider`` by ``path``, and wait ``timeout`` seconds at most. If it fails, tell `CallPlan.failed`."""
+
+    provider: Provider
+    path: Path
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Raise ``error`` at the caller."""
+
+    error: Exception
+
+
+Step: TypeAlias = Attempt | GiveUp
+
+
+class CallPlan:
+    """The attempts of one call: each path of the first provider, then each of the next one.
+
+    Until one succeeds, the owner does what `next` says and tells `failed`. Instants are of the owner's clock.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        *,
+        procedure: str,
+        now: float,
+        deadline: float,
+        paths: Collection[Path] = tuple(Path),
+        connected: Container[NodeId] = frozenset(),
+        max_attempts: int = 3,
+    ) -> None:
+        """Plan a call.
+
+        Args:
+            providers: in the order in which they are to be tried.
+            procedure: what is called.
+            now: when the call begins.
+            deadline: when it ends.
+            paths: those allowed, in any order.
+            connected: the nodes that there is a live connection to: they need no endpoint for DIRECT.
+            max_attempts: providers that are tried at most.
+        """
+        found = _once_each(providers)
+        ways = [(each, _ways(each, paths, connected)) for each in found]
+        chosen = [(each, its_paths) for each, its_paths in ways if its_paths][:max_attempts]
+        self._began_at: Final = now
+        self._deadline: Final = deadline
+        self._connected: Final = connected
+        self._peer: Final = str(chosen[0][0].contact) if len(chosen) == 1 else procedure
+        self._waiting: Final = deque((each, path) for each, its_paths in chosen for path in its_paths)
+        self._tried: Final[list[tuple[str, Exception]]] = []
+        self._end: GiveUp | None = None if found else GiveUp(NoProviderError(procedure))
+
+    def next(self, now: float) -> Step:
+        """Return what to do now."""
+        if self._end is not None:
+            return self._end
+        if now >= self._deadline:
+            return self._give_up(self._timed_out())
+        if not self._waiting:
+            return self._give_up(self._exhausted())
+        provider, path = self._waiting.popleft()
+        return Attempt(provider, path, self._share(provider, path, self._deadline - now))
+
+    def failed(self, attempt: Attempt, error: Exception, now: float) -> None:
+        """Take note that ``attempt`` failed with ``error`` at ``now``: what `next` says takes it into account."""
+        if self._end is not None:
+            return
+        self._tried.append((f"{attempt.path} {attempt.provider.contact}", error))
+        if _is_unknown_there(error):
+            self._skip(attempt.provider)
+        if is_final(error):
+            self._give_up(error)
+        elif now >= self._deadline:
+            self._give_up(self._timed_out())
+        elif not self._waiting:
+            self._give_up(self._exhausted())
+
+    def _share(self, provider: Provider, path: Path, left: float) -> float:
+        """Return how long to wait: each attempt leaves half to those that follow, the last one nothing (D-36)."""
+        has_others = bool(self._waiting) and self._waiting[-1][0] is not provider
+        # Over a live connection nothing is lost on the way, only the handler takes its time: it would on any path.
+        is_live = path is Path.DIRECT and provider.node_id in self._connected
+        return left / 2 if has_others or (self._waiting and not is_live) else left
+
+    def _give_up(self, error: Exception) -> GiveUp:
+        self._end = GiveUp(error)
+        return self._end
+
+    def _skip(self, provider: Provider) -> None:
+        while self._waiting and self._waiting[0][0] is provider:
+            self._waiting.popleft()
+
+    def _timed_out(self) -> MaculaError:
+        error = CallTimeoutError(self._peer, self._deadline - self._began_at)
+        error.__cause__ = self._tried[-1][1] if self._tried else None
+        return error
+
+    def _exhausted(self) -> Exception:
+        match self._tried:
+            case [(_, error)]:
+                return error
+            case [*_, (_, CallTimeoutError())]:
+                # it had all that was left
+                return self._timed_out()
+            case _:
+                return NoRouteError(self._peer, tuple(self._tried))
+
+
+def is_final(error: Exception) -> bool:
+    """Tell whether another attempt is of no use, or might do the work twice."""
+    match error:
+        case RemoteCallError():
+            return error.code not in ELSEWHERE
+        case LocalProtocolError():
+            return True  # a bug here, whoever is called
+        case _:
+            return not isinstance(error, MaculaError)
+
+
+def _is_unknown_there(error: Exception) -> bool:
+    """Tell whether the provider itself has answered that it is none: no other path to it leads to another one."""
+    return isinstance(error, RemoteCallError) and error.code == Code.NO_HANDLER
+
+
+def _once_each(providers: Iterable[Provider]) -> tuple[Provider, ...]:
+    """Return the first provider of each node, in order."""
+    first: dict[NodeId, Provider] = {}
+    for each in providers:
+        first.setdefault(each.node_id, each)
+    return tuple(first.values())
+
+
+def _ways(provider: Provider, paths: Collection[Path], connected: Container[NodeId]) -> tuple[Path, ...]:
+    """Return those of ``paths`` that may lead to ``provider``, in order."""
+    can_lead = {
+        Path.DIRECT: provider.endpoint is not None or provider.node_id in connected,
+        Path.ROUTED: True,
+        Path.RELAY: bool(provider.gateways),
+    }
+    return tuple(path for path in Path if path in paths and can_lead[path])

@@ -1,0 +1,126 @@
+"""What AdvertisementManager is asked: services that others can find. Erlang: macula_advertisement_manager.
+
+All functions but the cast ask again while the server is being restarted, as long as there is time. Each raises
+`CallTimeoutError` when that is over.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.record import DEFAULT_TTL
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.rpc.names import validate_procedure
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import LocalProtocolError
+from macula_actors.messages.asking import ask
+from macula_actors.messages.service_registry import LocalHandler
+from supervisors import Server, cast
+
+__all__ = [
+    "Advertise",
+    "Advertisement",
+    "Changed",
+    "GetActive",
+    "Unadvertise",
+    "active",
+    "advertise",
+    "changed",
+    "unadvertise",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advertisement:
+    """What this node has others told of one of its services.
+
+    Args:
+        procedure: what it is called by.
+        ttl: seconds that it holds if this node disappears.
+        metadata: what its program says of it.
+        endpoint: where this node can be dialled, as the record says; None: nowhere.
+        gateways: nodes that can reach it, as the record says.
+        is_stored: whether the record is with RoutingServer, which stores it at others again and again.
+    """
+
+    procedure: str
+    ttl: int
+    metadata: Mapping[str, Value]
+    endpoint: Endpoint | None
+    gateways: tuple[Contact, ...]
+    is_stored: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Advertise:
+    """Handle calls of ``procedure`` with ``handler``, and have others find it. Answered with None."""
+
+    procedure: str
+    handler: LocalHandler
+    ttl: int
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unadvertise:
+    """Handle calls of ``procedure`` no more, and have others forget it. Answered with whether it was advertised."""
+
+    procedure: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetActive:
+    """Answered with a tuple of `Advertisement`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A cast: a service of this node has ended, or its gateways may be others. What differs is stored again."""
+
+
+async def advertise(
+    server: Server,
+    procedure: str,
+    handler: LocalHandler,
+    *,
+    ttl: int = DEFAULT_TTL,
+    metadata: Mapping[str, Value] | None = None,
+) -> None:
+    """Have calls of ``procedure`` handled by ``handler``, from this node and from all others, until `unadvertise`.
+
+    It takes the place of an earlier handler. It is done once other nodes keep the advertisement, or none is there, or
+    none has taken it yet: it is offered to them again and again.
+
+    Args:
+        server: the AdvertisementManager.
+        procedure: its name.
+        handler: a callable, ``def`` or ``async def``, that takes the arguments; or a process, whose end withdraws it.
+        ttl: seconds, 1 to 86,400, that it is found for if this node disappears.
+        metadata: what others are to read of it.
+
+    Raises:
+        ValueError: ``procedure`` is no name of a procedure.
+        LocalProtocolError: ``metadata`` or ``ttl`` is none that a record may have.
+        OverloadedError: there are too many services here.
+    """
+    validate_procedure(procedure)
+    if not all(isinstance(key, str) for key in metadata or ()):
+        raise LocalProtocolError("bad_value", "the keys of metadata are texts")
+    request = Advertise(procedure=procedure, handler=handler, ttl=ttl, metadata=dict(metadata or {}))
+    await ask(server, request)
+
+
+async def unadvertise(server: Server, procedure: str) -> bool:
+    """Have calls of ``procedure`` handled no more, and others forget it; return whether it was advertised."""
+    return bool(await ask(server, Unadvertise(procedure)))
+
+
+async def active(server: Server) -> tuple[Advertisement, ...]:
+    """Return what is advertised, in no order."""
+    advertisements: tuple[Advertisement, ...] = await ask(server, GetActive())
+    return advertisements
+
+
+def changed(server: Server) -> None:
+    """Tell that a service of this node has ended, or that its gateways may be others."""
+    cast(server, Changed())

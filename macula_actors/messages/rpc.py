@@ -1,0 +1,406 @@
+"""Calls of procedures: the functions that make them, which run in the caller, and what RpcHandler is asked.
+
+Erlang: macula_rpc_handler:call/4, whose process made every call of its peer, one at a time (D-25).
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.close_codes import CloseCode
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.rpc.arguments import MAX_BYTES, decode, encode
+from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, is_final
+from macula_actors.core.rpc.failure import error_of
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.wire.messages import Call, Cancel, Message, Reply, RpcRoute
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import (
+    CallTimeoutError,
+    ConnectionLostError,
+    MaculaError,
+    NoRouteError,
+    OverloadedError,
+    RemoteProtocolError,
+)
+from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER, RPC_HANDLER, SERVICE_REGISTRY
+from macula_actors.messages.peer import GRACE, request
+from macula_actors.messages.routing_server import find_closest
+from macula_actors.messages.service_registry import choose, discover, report_failed
+from supervisors import CallError, NoProcess, Server, ServerDownError, System, cast
+from supervisors import CallTimeoutError as NoAnswerError
+from supervisors import OverloadedError as MailboxFullError
+from supervisors import call as ask
+
+__all__ = [
+    "LOCAL",
+    "ROUTES",
+    "CallOptions",
+    "Counted",
+    "GetStats",
+    "GivenUp",
+    "LocalCall",
+    "Locate",
+    "Located",
+    "PathStats",
+    "RouteOut",
+    "RpcStats",
+    "call",
+    "call_node",
+    "left_ms",
+    "stats",
+]
+
+DEFAULT_TIMEOUT: Final = 5.0  # seconds; macula.hrl
+RETRY_AFTER: Final = 0.05  # seconds that RpcHandler is given to be restarted
+MAX_MS: Final = 2**32 - 1  # that the wire carries
+
+LOCAL: Final = "local"
+"""The path, in `RpcStats`, of calls of this node's own handlers."""
+
+# For PeerConfig.routes: which messages of peers are RpcHandler's.
+ROUTES: Final[dict[type[Message], str]] = dict.fromkeys((Call, RpcRoute, Cancel), RPC_HANDLER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """How calls are made.
+
+    Args:
+        json: whether peers are v0.8's, and arguments and results therefore JSON.
+        max_attempts: providers that a call tries at most.
+        max_hops: that a routed call may take.
+        max_bytes: of the arguments, and of the result.
+    """
+
+    json: bool = False
+    max_attempts: int = 3
+    max_hops: int = 10
+    max_bytes: int = MAX_BYTES
+
+
+OPTIONS: Final = CallOptions()
+
+
+class LocalCall(NamedTuple):
+    """Have this node's handler of ``call`` run, until ``deadline``. Answered with the `Reply`, failed or not.
+
+    ``json``: how arguments and result are encoded.
+    """
+
+    call: Call
+    deadline: float
+    json: bool
+
+
+class RouteOut(NamedTuple):
+    """Send ``call`` to the node ``destination`` as an `RpcRoute`. Answered with the `Reply`, failed or not.
+
+    ``via``: the gateway that is to relay it; None: the next hop is chosen as for a call that came from another node.
+    """
+
+    destination: NodeId
+    call: Call
+    deadline: float
+    json: bool
+    max_hops: int
+    via: Contact | None = None
+
+
+class Locate(NamedTuple):
+    """Answered with `Located`: which of ``node_ids`` there is a connection to."""
+
+    node_ids: tuple[NodeId, ...]
+
+
+class Located(NamedTuple):
+    """``local`` is this node; ``connected`` are those asked for that there is a connection to."""
+
+    local: NodeId
+    connected: frozenset[NodeId]
+
+
+class GivenUp(NamedTuple):
+    """A cast: nobody waits for the answer to this node's own call ``call_id`` any more."""
+
+    call_id: bytes
+
+
+class Counted(NamedTuple):
+    """A cast: an attempt of a call took ``path``, which has carried it to an answer, or has not."""
+
+    path: str
+    is_carried: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GetStats:
+    """Answered with `RpcStats`."""
+
+
+class PathStats(NamedTuple):
+    """How many attempts of calls a path has ``carried`` to a result or a handler's error, and how many it has not."""
+
+    carried: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcStats:
+    """What RpcHandler counts. Numbers of the past are since it started last."""
+
+    paths: Mapping[str, PathStats]  # of own calls: LOCAL, and the values of `Path`, as far as they were used
+    idle: int  # workers
+    busy: int  # workers
+    queued: int  # calls that wait for a worker
+    forwarded: int  # calls of others, to others
+    refused: int  # for want of room
+    cancelled: int
+    late: int  # calls that were ended because they did not end at their deadline
+
+
+async def call(
+    procedure: str,
+    args: Value,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    paths: Collection[Path] | None = None,
+    system: System | None = None,
+    options: CallOptions = OPTIONS,
+) -> Value:
+    """Call ``procedure``, of this node or of another that provides it, and return its result.
+
+    The call goes to one provider after the other, by each path that leads there, until one has answered or the
+    time is over. A provider that does not answer in time may do the work nevertheless. Cancelling this ends the
+    handler where it waits, within a quarter of a second a hop.
+
+    Args:
+        procedure: its name.
+        args: any value that the wire carries.
+        timeout: seconds for all of it, looking providers up too.
+        paths: those that may be used, tried in the order of `Path`; None: all.
+        system: the node; None: the current one.
+        options: see there.
+
+    Raises:
+        ValueError: ``procedure`` is no name of a procedure.
+        LocalProtocolError: ``args`` can't be sent.
+        NoProviderError: nobody provides it.
+        RemoteCallError: the handler failed, or refused the call.
+        CallTimeoutError: it took too long.
+        NoRouteError: the provider, or each of them, could not be reached; it says what was tried.
+        MaxHopsExceededError, OverloadedError, ConnectionLostError: this is what became of the only attempt.
+        QuorumError: nobody could be asked who provides it.
+    """
+    calling = _Calling(procedure, args, timeout, system or System.current(), options)
+    chosen = await choose(calling.server(SERVICE_REGISTRY), procedure, timeout)
+    if isinstance(chosen, tuple):
+        return await calling.try_providers(chosen, paths)
+    return await calling.invoke()
+
+
+async def call_node(
+    node_id: NodeId,
+    procedure: str,
+    args: Value,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    paths: Collection[Path] | None = None,
+    system: System | None = None,
+    options: CallOptions = OPTIONS,
+) -> Value:
+    """Call ``procedure`` of the node ``node_id``, this one or another, and return its result. Otherwise as `call`."""
+    calling = _Calling(procedure, args, timeout, system or System.current(), options)
+    located: Located = await calling.ask(Locate((node_id,)))
+    if located.local == node_id:
+        return await calling.invoke()
+    provider = Provider(procedure=procedure, node_id=node_id)
+    if node_id not in located.connected:
+        provider = await calling.find(provider)
+    return await calling.try_providers((provider,), paths, located.connected)
+
+
+async def stats(server: Server) -> RpcStats:
+    """Return RpcHandler's counts."""
+    counts: RpcStats = await ask(server, GetStats())
+    return counts
+
+
+def left_ms(deadline: float, now: float) -> int:
+    """Return how many milliseconds are left until ``deadline``, as `Call.timeout` has it."""
+    return min(max(int((deadline - now) * 1000), 0), MAX_MS)
+
+
+class _Calling:
+    """One call being made."""
+
+    __slots__ = ("_args", "_call_id", "_deadline", "_options", "_procedure", "_system", "_timeout")
+
+    def __init__(self, procedure: str, args: Value, timeout: float, system: System, options: CallOptions) -> None:
+        self._system = system
+        self._procedure = procedure
+        self._args = encode(args, json=options.json, max_bytes=options.max_bytes)
+        self._timeout = timeout
+        self._deadline = system.now() + timeout
+        self._options = options
+        self._call_id = system.random.randbytes(16)  # D-34
+
+    def server(self, name: str) -> tuple[str, System]:
+        """Return how the process ``name`` of the node is addressed."""
+        return name, self._system
+
+    async def find(self, provider: Provider) -> Provider:
+        """Return ``provider`` with where it is: as the routing table says, else as its advertisement says."""
+        for contact in await find_closest(self.server(ROUTING_SERVER), provider.node_id, 1):
+            if contact.node_id == provider.node_id:
+                return replace(provider, endpoint=contact.endpoint)
+        try:
+            found = await discover(self.server(SERVICE_REGISTRY), self._procedure, timeout=self._timeout / 2)
+        except MaculaError:
+            return provider
+        return next((each for each in found if each.node_id == provider.node_id), provider)
+
+    async def invoke(self) -> Value:
+        """Have this node's own handler run."""
+        try:
+            own = self._call(self._deadline, self._system.now())
+            reply = await self.ask(LocalCall(own, self._deadline, self._options.json))
+            result = self._result_in(reply, "this node", self._timeout)
+        except Exception as error:
+            self._count(LOCAL, is_carried=is_final(error))
+            raise
+        self._count(LOCAL, is_carried=True)
+        return result
+
+    async def try_providers(
+        self,
+        providers: tuple[Provider, ...],
+        paths: Collection[Path] | None,
+        connected: frozenset[NodeId] | None = None,
+    ) -> Value:
+        """Call one provider after the other, until one has answered."""
+        plan = CallPlan(
+            providers,
+            procedure=self._procedure,
+            now=self._system.now(),
+            deadline=self._deadline,
+            paths=tuple(Path) if paths is None else paths,
+            connected=await self._connected(providers) if connected is None else connected,
+            max_attempts=self._options.max_attempts,
+        )
+        last = providers[: self._options.max_attempts][-1:]
+        failed: dict[NodeId, None] = {}
+        try:
+            while True:
+                step = plan.next(self._system.now())
+                if isinstance(step, GiveUp):
+                    raise step.error
+                node_id = step.provider.node_id
+                try:
+                    result = await self._attempt(step, is_last=step.provider in last)
+                except Exception as error:
+                    plan.failed(step, error, self._system.now())
+                    self._count(step.path, is_carried=is_final(error))
+                    if not is_final(error) and not isinstance(error, OverloadedError):
+                        failed[node_id] = None
+                else:
+                    self._count(step.path, is_carried=True)
+                    failed.pop(node_id, None)  # by another path, but it can be reached
+                    return result
+        finally:
+            for node_id in failed:
+                report_failed(self.server(SERVICE_REGISTRY), self._procedure, node_id)
+
+    async def _connected(self, providers: tuple[Provider, ...]) -> frozenset[NodeId]:
+        """Return the providers that are connected, of those that can't be dialled."""
+        undialled = tuple(each.node_id for each in providers if each.endpoint is None)
+        if not undialled:
+            return frozenset()
+        located: Located = await self.ask(Locate(undialled))
+        return located.connected
+
+    async def _attempt(self, attempt: Attempt, *, is_last: bool) -> Value:
+        provider, timeout = attempt.provider, attempt.timeout
+        match attempt.path:
+            case Path.DIRECT:
+                return await self._send(provider, timeout, is_last=is_last)
+            case Path.ROUTED:
+                return await self._route(provider, timeout)
+            case Path.RELAY:
+                return await self._relay(provider, timeout)
+
+    async def _send(self, provider: Provider, timeout: float, *, is_last: bool) -> Value:
+        """Send it to the provider itself. If none other could take its place, only the way there is hurried."""
+        now = self._system.now()
+        deadline = self._deadline if is_last else now + timeout
+        answer = await request(
+            self.server(PEER_CONNECTOR),
+            provider.contact,
+            self._call(deadline, now),
+            deadline - now,
+            connect_timeout=timeout,
+        )
+        return self._result_in(answer, str(provider.contact), timeout)
+
+    async def _route(self, provider: Provider, timeout: float, via: Contact | None = None) -> Value:
+        now = self._system.now()
+        deadline, options = now + timeout, self._options
+        route = RouteOut(provider.node_id, self._call(deadline, now), deadline, options.json, options.max_hops, via)
+        return self._result_in(await self.ask(route), str(provider.contact), timeout)
+
+    async def _relay(self, provider: Provider, timeout: float) -> Value:
+        """Send it by one gateway after the other, until one can pass it on."""
+        ends_at = self._system.now() + timeout
+        tried: list[tuple[str, Exception]] = []
+        for left, gateway in zip(range(len(provider.gateways), 0, -1), provider.gateways, strict=True):
+            try:
+                return await self._route(provider, (ends_at - self._system.now()) / min(left, 2), gateway)
+            except MaculaError as error:
+                if is_final(error) or len(provider.gateways) == 1:
+                    raise
+                tried.append((str(gateway), error))
+        raise NoRouteError(str(provider.contact), tuple(tried))
+
+    async def ask(self, asked: LocalCall | RouteOut | Locate) -> Any:
+        """Return what RpcHandler answers; while there is none, it is given the time to be restarted."""
+        deadline = self._deadline if isinstance(asked, Locate) else asked.deadline
+        while True:
+            left = deadline - self._system.now()
+            try:
+                return await ask(self.server(RPC_HANDLER), asked, max(left + GRACE, 0.0))
+            except NoAnswerError as error:
+                raise CallTimeoutError("this node", self._timeout) from error
+            except MailboxFullError as error:
+                raise OverloadedError("calls at this node", error.bound) from error
+            except CallError as error:
+                if left <= 0 or not _is_not_begun(error):
+                    why = f"what makes calls ended: {error}"
+                    raise ConnectionLostError("local", CloseCode.INTERNAL, why) from error
+            except asyncio.CancelledError:
+                cast(self.server(RPC_HANDLER), GivenUp(self._call_id))
+                raise
+            await asyncio.sleep(min(RETRY_AFTER, left))
+
+    def _call(self, deadline: float, now: float) -> Call:
+        timeout = left_ms(deadline, now)
+        return Call(procedure=self._procedure, args=self._args, call_id=self._call_id, timeout=timeout)
+
+    def _result_in(self, answer: Message, peer: str, timeout: float) -> Value:
+        if not isinstance(answer, Reply) or answer.call_id != self._call_id:
+            raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
+        if answer.error is not None:
+            hops = self._options.max_hops
+            raise error_of(answer.error, procedure=self._procedure, peer=peer, timeout=timeout, max_hops=hops)
+        if answer.result is None:
+            return None  # v0.8's nil
+        return decode(answer.result, json=self._options.json, max_bytes=self._options.max_bytes)
+
+    def _count(self, path: str, *, is_carried: bool) -> None:
+        cast(self.server(RPC_HANDLER), Counted(path, is_carried))
+
+
+def _is_not_begun(error: CallError) -> bool:
+    """Tell whether nobody has seen the request: what was begun must not be begun again."""
+    return isinstance(error, ServerDownError) and isinstance(error.reason, NoProcess)

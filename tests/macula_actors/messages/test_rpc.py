@@ -1,0 +1,494 @@
+"""Calls, over real QUIC in a simulated network."""
+
+import asyncio
+
+import pytest
+
+from macula_actors.core.rpc.call_plan import Path
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.errors import (
+    CallTimeoutError,
+    LocalProtocolError,
+    MaxHopsExceededError,
+    NoProviderError,
+    NoRouteError,
+    RemoteCallError,
+)
+from macula_actors.messages.rpc import CallOptions, left_ms
+from supervisors import GenServer, Reply
+from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
+from tests.support import kill
+
+
+def add(args):
+    return args["a"] + args["b"]
+
+
+async def add_slowly(args):
+    await asyncio.sleep(3.0)
+    return add(args)
+
+
+async def never(args):
+    await asyncio.get_running_loop().create_future()
+
+
+class Handling:
+    """A handler that notes how often it began, and how often it came to its end, in whatever way."""
+
+    def __init__(self):
+        self.begun = 0
+        self.ended = 0
+
+    async def __call__(self, args):
+        self.begun += 1
+        try:
+            await never(args)
+        finally:
+            self.ended += 1
+
+
+def refuse(args):
+    raise RemoteCallError("sold_out", "come back tomorrow")
+
+
+def divide(args):
+    return 1 / 0
+
+
+async def now():
+    return asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+def sum_of():
+    return {"a": 1, "b": 2}
+
+
+# Ways
+
+
+async def test_a_call_goes_straight_to_the_provider_and_brings_the_result(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, add)
+        caller.finds(ADD, provider)
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths == {"direct": (1, 0)}
+        assert await caller.reported() == []
+
+
+async def test_an_own_handler_is_called_without_any_message_to_others(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, other = await mesh.nodes(2)
+        caller.provide(ADD, add)
+        caller.finds(ADD, other)
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths == {"local": (1, 0)}
+        assert caller.node.connections == []
+
+
+async def test_own_handlers_see_arguments_as_those_of_other_nodes_do():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        for node in (caller, provider):
+            node.provide(ADD, lambda args: [type(args["pair"]).__name__, (1, b"x")])
+        caller.knows(provider)
+
+        own = await caller.call({"pair": (1, 2)})
+        others = await caller.call_node(provider, {"pair": (1, 2)})
+
+        assert own == others == ["list", [1, b"x"]]
+
+
+async def test_a_call_is_routed_when_the_provider_cannot_be_dialled(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, first, second, provider = await mesh.chain(4)
+        provider.provide(ADD, add)
+        caller.finds(ADD, undialled(provider))
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths == {"routed": (1, 0)}
+        assert [(await node.stats()).forwarded for node in (caller, first, second, provider)] == [0, 1, 1, 0]
+
+
+async def test_an_error_over_several_hops_tells_the_nodes_in_order():
+    async with rpc_mesh() as mesh:
+        caller, first, second, provider = await mesh.chain(4)
+        provider.provide(ADD, refuse)
+        caller.finds(ADD, undialled(provider))
+
+        with pytest.raises(RemoteCallError, match="sold_out: come back tomorrow") as caught:
+            await caller.call()
+
+        assert caught.value.path == (first.node_id, second.node_id, provider.node_id)
+
+
+async def test_the_hop_that_counts_refuses_a_call_of_too_many_hops():
+    async with rpc_mesh() as mesh:
+        caller, first, second, provider = await mesh.chain(4)
+        provider.provide(ADD, add)
+        caller.finds(ADD, undialled(provider))
+
+        with pytest.raises(MaxHopsExceededError) as caught:
+            await caller.call(options=CallOptions(max_hops=1))
+
+        assert caught.value.path == (first.node_id, second.node_id)
+        assert caught.value.max_hops == 1
+        assert provider.node.connections == []
+
+
+async def test_a_call_that_has_arrived_is_not_refused_for_its_hops(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, _, _, provider = await mesh.chain(4)
+        provider.provide(ADD, add)
+        caller.finds(ADD, undialled(provider))
+
+        assert await caller.call(sum_of, options=CallOptions(max_hops=2)) == 3
+
+
+async def test_a_call_is_relayed_by_the_gateway_that_the_provider_names(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, gateway, provider = await mesh.nodes(3)
+        provider.provide(ADD, add)
+        gateway.knows(provider)
+        caller.finds(ADD, undialled(provider, gateway))
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths == {"relay": (1, 0), "routed": (0, 1)}
+
+
+async def test_a_gateway_that_is_gone_gives_way_to_the_next_one(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, gone, gateway, provider = await mesh.nodes(4)
+        provider.provide(ADD, add)
+        gateway.knows(provider)
+        caller.finds(ADD, undialled(provider, gone, gateway))
+        await gone.node.stop()
+
+        assert await caller.call(sum_of, paths=[Path.RELAY]) == 3
+
+
+async def test_a_call_of_one_node_takes_its_address_from_the_routing_table(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider, other = await mesh.nodes(3)
+        provider.provide(ADD, add)
+        other.provide(ADD, divide)
+        caller.finds(ADD, other)
+        caller.knows(provider, other)
+
+        assert await caller.call_node(provider, sum_of) == 3
+
+
+async def test_a_call_of_one_node_takes_its_address_from_its_advertisement(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider, other = await mesh.nodes(3)
+        provider.provide(ADD, add)
+        caller.finds(ADD, other, provider)
+
+        assert await caller.call_node(provider, sum_of) == 3
+
+
+async def test_a_node_that_has_dialled_is_called_back_over_its_connection(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        for node in (caller, provider):
+            node.provide(ADD, add)
+        provider.knows(caller)
+        await provider.call_node(caller, sum_of)
+        caller.book.handlers.clear()
+        caller.finds(ADD, undialled(provider))
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths["direct"] == (1, 0)
+        assert len(caller.node.connections) == 1
+
+
+async def test_a_node_calls_itself_by_its_id(sum_of):
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+        caller.provide(ADD, add)
+
+        assert await caller.call_node(caller, sum_of) == 3
+
+
+# Errors
+
+
+async def test_nobody_to_call_is_an_error_of_its_own():
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+
+        with pytest.raises(NoProviderError, match=ADD):
+            await caller.call()
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+async def test_a_handlers_exception_is_the_callers_error(is_local):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        (caller if is_local else provider).provide(ADD, divide)
+        caller.finds(ADD, provider)
+
+        with pytest.raises(RemoteCallError, match="ZeroDivisionError: division by zero") as caught:
+            await caller.call()
+
+        assert caught.value.code == "handler_error"
+
+
+async def test_an_async_handlers_exception_is_the_callers_error():
+    async def fail(args):
+        await asyncio.sleep(0.1)
+        raise RemoteCallError("sold_out", "come back tomorrow")
+
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, fail)
+        caller.finds(ADD, provider)
+
+        with pytest.raises(RemoteCallError) as caught:
+            await caller.call()
+
+        assert (caught.value.code, caught.value.path) == ("sold_out", (provider.node_id,))
+        assert (await caller.stats()).paths == {"direct": (1, 0)}
+
+
+async def test_a_provider_that_has_no_such_handler_is_not_cached_any_more():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        caller.finds(ADD, provider)
+
+        with pytest.raises(RemoteCallError) as caught:
+            await caller.call()
+
+        assert caught.value.code == "no_handler"
+        assert await caller.reported() == [(ADD, provider.node_id)]
+
+
+async def test_a_result_that_cannot_be_sent_is_a_failure_of_the_handler():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, lambda args: object())
+        caller.finds(ADD, provider)
+
+        with pytest.raises(RemoteCallError) as caught:
+            await caller.call()
+
+        assert caught.value.code == "handler_error"
+
+
+async def test_arguments_that_cannot_be_sent_hurt_the_caller_only():
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+
+        with pytest.raises(LocalProtocolError):
+            await caller.call({"a": object()})
+
+
+async def test_a_name_that_is_none_is_refused_at_once():
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+
+        with pytest.raises(ValueError, match="procedure"):
+            await caller.call(procedure="")
+
+
+async def test_a_call_ends_at_its_deadline_and_so_does_the_handler():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        handling = Handling()
+        provider.provide(ADD, handling)
+        caller.finds(ADD, provider)
+        began = await now()
+
+        with pytest.raises(CallTimeoutError):
+            await caller.call(timeout=1.0)
+
+        assert 1.0 <= await now() - began < 1.1
+        await asyncio.sleep(0.3)
+        assert (handling.begun, handling.ended) == (1, 1)
+
+
+async def test_no_route_tells_what_was_tried():
+    async with rpc_mesh() as mesh:
+        caller, provider, gateway = await mesh.nodes(3)
+        caller.finds(ADD, undialled(provider, gateway))
+
+        with pytest.raises(NoRouteError) as caught:
+            await caller.call()
+
+        assert [path.split()[0] for path, _ in caught.value.tried] == ["routed", "relay"]
+        assert await caller.reported() == [(ADD, provider.node_id)]
+
+
+async def test_an_address_that_another_node_has_is_no_way_to_the_provider():
+    async with rpc_mesh() as mesh:
+        caller, provider, other = await mesh.nodes(3)
+        other.provide(ADD, add)
+        mistaken = Provider(procedure=ADD, node_id=provider.node_id, endpoint=other.contact.endpoint)
+        caller.finds(ADD, mistaken)
+
+        with pytest.raises(NoRouteError, match="IdentityMismatch|answered"):
+            await caller.call()
+
+
+# Fail-over and deadlines
+
+
+async def test_the_second_provider_answers_within_the_deadline_when_the_first_is_dead(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, dead, provider = await mesh.nodes(3)
+        provider.provide(ADD, add)
+        caller.finds(ADD, dead, provider)
+        mesh.mesh.network.cut(caller.node.system.name, dead.node.system.name)
+
+        assert await caller.call(sum_of, timeout=4.0) == 3
+        assert await caller.reported() == [(ADD, dead.node_id)]
+
+
+async def test_the_second_provider_answers_when_the_first_has_died_in_the_middle_of_calls(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, dying, provider = await mesh.nodes(3)
+        provider.provide(ADD, add)
+        dying.provide(ADD, never)
+        caller.finds(ADD, dying, provider)
+        call = asyncio.create_task(caller.call(sum_of, timeout=4.0))
+        await until(lambda: _is_busy(dying))
+
+        await dying.node.stop()
+
+        assert await call == 3
+
+
+async def test_a_handlers_error_is_not_tried_again_elsewhere():
+    async with rpc_mesh() as mesh:
+        caller, first, second = await mesh.nodes(3)
+        handling = []
+        first.provide(ADD, divide)
+        second.provide(ADD, handling.append)
+        caller.finds(ADD, first, second)
+
+        with pytest.raises(RemoteCallError):
+            await caller.call()
+
+        assert handling == []
+
+
+async def test_a_slow_handler_of_the_only_provider_has_all_the_time_though_it_must_be_dialled_first(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, add_slowly)
+        caller.finds(ADD, provider)
+
+        assert await caller.call(sum_of, timeout=4.0) == 3
+
+
+async def test_each_hop_has_no_more_time_than_is_left(sum_of):
+    async with rpc_mesh() as mesh:
+        nodes = await mesh.chain(4)
+        caller, provider = nodes[0], nodes[-1]
+        caller.finds(ADD, undialled(provider))
+        provider.provide(ADD, add)
+        await caller.call(sum_of)  # so that all are connected
+        handling = Handling()
+        provider.provide(ADD, handling)
+        began = await now()
+
+        with pytest.raises(CallTimeoutError):
+            await caller.call(timeout=1.0)
+        assert 1.0 <= await now() - began < 1.1
+        await asyncio.sleep(0.1)  # as the call was on its way
+
+        assert (handling.begun, handling.ended) == (1, 1)
+        assert all([await node.is_at_rest() for node in nodes])
+
+
+# Cancellation
+
+
+@pytest.mark.parametrize("hops", [1, 2, 4])
+async def test_cancelling_a_call_ends_the_handler(hops):
+    async with rpc_mesh() as mesh:
+        nodes = await mesh.chain(hops + 1)
+        caller, provider = nodes[0], nodes[-1]
+        handling = Handling()
+        provider.provide(ADD, handling)
+        caller.finds(ADD, undialled(provider))
+        call = asyncio.create_task(caller.call(timeout=30.0))
+        await until(lambda: _is_busy(provider))
+
+        call.cancel()
+        await asyncio.sleep(0.5 * hops)
+
+        assert (handling.begun, handling.ended) == (1, 1)
+        assert all([await node.is_at_rest() for node in nodes])
+
+
+async def test_cancelling_a_direct_call_ends_the_handler_in_half_a_second():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        handling = Handling()
+        provider.provide(ADD, handling)
+        caller.finds(ADD, provider)
+        call = asyncio.create_task(caller.call(timeout=30.0))
+        await until(lambda: _is_busy(provider))
+
+        call.cancel()
+        await asyncio.sleep(0.5)
+
+        assert handling.ended == 1
+
+
+async def test_cancelling_a_call_of_an_own_handler_ends_it_at_once():
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+        handling = Handling()
+        caller.provide(ADD, handling)
+        call = asyncio.create_task(caller.call(timeout=30.0))
+        await until(lambda: _is_busy(caller))
+
+        call.cancel()
+        await asyncio.sleep(0.01)
+
+        assert handling.ended == 1
+        assert await caller.is_at_rest()
+
+
+# Processes as handlers
+
+
+class Adder(GenServer):
+    def handle_call(self, request, from_):
+        return Reply(add(request))
+
+
+async def test_a_process_is_called_with_the_arguments(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, await provider.system.start(Adder))
+        caller.finds(ADD, provider)
+
+        assert await caller.call(sum_of) == 3
+
+
+async def test_a_process_that_has_ended_is_no_handler(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, first, second = await mesh.nodes(3)
+        ended = await first.system.start(Adder)
+        first.provide(ADD, ended)
+        second.provide(ADD, add)
+        caller.finds(ADD, first, second)
+        await kill(ended)
+
+        assert await caller.call(sum_of) == 3
+
+
+async def _is_busy(node):
+    return (await node.stats()).busy > 0
+
+
+@pytest.mark.parametrize(("left", "expected"), [(1.5, 1500), (0.0, 0), (-1.0, 0), (1e12, 2**32 - 1)])
+def test_what_is_left_is_whole_milliseconds_that_the_wire_carries(left, expected):
+    assert left_ms(10.0 + left, 10.0) == expected
