@@ -180,6 +180,7 @@ class GatewayConfig:
     max_calls: int = 1024  # plain calls of clients that the gateway makes for them
     health_host: str = "127.0.0.1"
     health_port: int | None = 8080  # 0: a free one; None: no HTTP
+    is_health_port_free: bool = False  # whether a free one will do if that one is taken
     wall_clock_ms: Callable[[], int] = wall_clock_ms
 
 

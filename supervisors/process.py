@@ -172,6 +172,12 @@ class Process(LifeRunner):
         ref = _current.get(None)
         return None if ref is None else ref._process
 
+    def run_as(self, function: Callable[..., Any], *args: object) -> Any:
+        """Return ``function(*args)``, run as if this process ran it: what is the process's own can be touched."""
+        context = copy_context()
+        context.run(_current.set, self.ref)
+        return context.run(function, *args)
+
     def family(self) -> "Iterable[tuple[object, ChildState]]":
         """Return the ids and states of the children that it supervises, in start order."""
         return ()

@@ -122,7 +122,8 @@ def peek(server: Server, function: Callable[[Any], T]) -> T:
     process = None if ref is None else ref._process
     if not isinstance(process, ServerProcess):
         raise ServerDownError(NoProcess(), ref, "peek")
-    return function(process.server)
+    found: T = process.run_as(function, process.server)
+    return found
 
 
 async def replace_state(server: Server, function: Callable[[Any], Any], timeout: float | None = DEFAULT_TIMEOUT) -> Any:

@@ -57,6 +57,8 @@ DEFAULT_TIMEOUT: Final = 5.0  # seconds; macula.hrl
 RETRY_AFTER: Final = 0.05  # seconds that RpcHandler is given to be restarted
 MAX_MS: Final = 2**32 - 1  # that the wire carries
 
+_OWN: Final = "this node"
+
 LOCAL: Final = "local"
 """The path, in `RpcStats`, of calls of this node's own handlers."""
 
@@ -267,7 +269,7 @@ class _Calling:
         try:
             own = self._call(self._deadline, self._system.now())
             reply = await self.ask(LocalCall(own, self._deadline, self._options.json))
-            result = self._result_in(reply, "this node", self._timeout)
+            result = self._result_in(reply, _OWN, self._timeout)
         except Exception as error:
             self._count(LOCAL, is_carried=is_final(error))
             raise
@@ -335,20 +337,16 @@ class _Calling:
         """Send it to the provider itself. If none other could take its place, only the way there is hurried."""
         now = self._system.now()
         deadline = self._deadline if is_last else now + timeout
-        answer = await request(
-            self.server(PEER_CONNECTOR),
-            provider.contact,
-            self._call(deadline, now),
-            deadline - now,
-            connect_timeout=timeout,
-        )
-        return self._result_in(answer, str(provider.contact), timeout)
+        contact, connector = provider.contact, self.server(PEER_CONNECTOR)
+        call_ = self._call(deadline, now)
+        answer = await request(connector, contact, call_, deadline - now, connect_timeout=timeout)
+        return self._result_in(answer, contact, timeout)
 
     async def _route(self, provider: Provider, timeout: float, via: Contact | None = None) -> Value:
         now = self._system.now()
         deadline, options = now + timeout, self._options
         route = RouteOut(provider.node_id, self._call(deadline, now), deadline, options.json, options.max_hops, via)
-        return self._result_in(await self.ask(route), str(provider.contact), timeout)
+        return self._result_in(await self.ask(route), provider.contact, timeout)
 
     async def _relay(self, provider: Provider, timeout: float) -> Value:
         """Send it by one gateway after the other, until one can pass it on."""
@@ -371,7 +369,7 @@ class _Calling:
             try:
                 return await ask(self.server(RPC_HANDLER), asked, max(left + GRACE, 0.0))
             except NoAnswerError as error:
-                raise CallTimeoutError("this node", self._timeout) from error
+                raise CallTimeoutError(_OWN, self._timeout) from error
             except MailboxFullError as error:
                 raise OverloadedError("calls at this node", error.bound) from error
             except CallError as error:
@@ -387,12 +385,12 @@ class _Calling:
         timeout = left_ms(deadline, now)
         return Call(procedure=self._procedure, args=self._args, call_id=self._call_id, timeout=timeout)
 
-    def _result_in(self, answer: Message, peer: str, timeout: float) -> Value:
+    def _result_in(self, answer: Message, peer: Contact | str, timeout: float) -> Value:
         if not isinstance(answer, Reply) or answer.call_id != self._call_id:
             raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
         if answer.error is not None:
             hops = self._options.max_hops
-            raise error_of(answer.error, procedure=self._procedure, peer=peer, timeout=timeout, max_hops=hops)
+            raise error_of(answer.error, procedure=self._procedure, peer=str(peer), timeout=timeout, max_hops=hops)
         if answer.result is None:
             return None  # v0.8's nil
         return decode(answer.result, json=self._options.json, max_bytes=self._options.max_bytes)

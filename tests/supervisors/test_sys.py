@@ -8,6 +8,7 @@ from supervisors import (
     NoReply,
     Reply,
     ServerDownError,
+    TableOwner,
     reply,
     stop,
     which_children,
@@ -254,3 +255,16 @@ async def test_a_glance_at_a_server_needs_no_message(system):
     await stop(counter)
     with pytest.raises(ServerDownError):
         peek("counter", lambda server: server.state)
+
+
+class Keeper(GenServer):
+    async def init(self, tables):
+        self.kept = await TableOwner.claim(tables, "kept", max_entries=3)
+        self.kept["a"] = 1
+
+
+async def test_a_glance_sees_the_tables_that_the_server_holds(system):
+    tables = await system.start(TableOwner)
+    keeper = await system.start(Keeper, tables)
+
+    assert peek(keeper, lambda server: dict(server.kept)) == {"a": 1}

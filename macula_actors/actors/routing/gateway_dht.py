@@ -4,10 +4,12 @@ Erlang: macula_gateway_dht (whose query_peer was never written: D-23).
 """
 
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from typing_extensions import override
 
+from macula_actors.actors.alarm import Alarm
 from macula_actors.core.kademlia.exchange import UNAVAILABLE, Verdict, verdict_of
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.encoder import encode
@@ -32,12 +34,9 @@ from supervisors import (
     RequestId,
     Response,
     System,
-    TimerRef,
     UnexpectedRequestError,
-    cancel_timer,
     cast,
     forward,
-    send_after,
     send_request,
     whereis,
 )
@@ -45,20 +44,18 @@ from supervisors import (
 __all__ = ["GatewayDHT"]
 
 MAX_QUERIES: Final = 16_384  # under way; as many as the connector has waiters
+SLACK: Final = 64  # deadlines beyond twice those in use, before the others are thrown out
 
 
 @dataclass(frozen=True, slots=True)
 class _Expired:
-    """The time for an answer is over."""
-
-    reqid: RequestId
+    """The time for an answer is over, if none has come."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Query:
     request: QueryPeer
     from_: From
-    timer: TimerRef
 
 
 class GatewayDHT(GenServer):
@@ -69,6 +66,10 @@ class GatewayDHT(GenServer):
         self._max_queries = max_queries
         self._system = System.current()
         self._queries: dict[RequestId, _Query] = {}
+        self._deadlines: list[tuple[float, int, RequestId]] = []  # of those that are answered, too, for a while
+        self._count = 0
+        self._alarm = Alarm(_Expired())
+        self._encoded: tuple[DhtMessage | None, bytes] = (None, b"")
 
     @override
     def handle_call(self, request: object, from_: From) -> NoReply | Refuse:
@@ -88,14 +89,12 @@ class GatewayDHT(GenServer):
     def handle_info(self, info: object) -> None:
         match info:
             case Response(reqid) if reqid in self._queries:
-                query = self._queries.pop(reqid)
-                cancel_timer(query.timer)
-                _answer(query, _outcome(reqid))
+                _answer(self._queries.pop(reqid), _outcome(reqid))
             case Response():
                 pass  # too late
-            case _Expired(reqid):
-                query = self._queries.pop(reqid)
-                _answer(query, CallTimeoutError(str(query.request.contact), query.request.timeout))
+            case _Expired():
+                self._alarm.rang()
+                self._expire(self._system.now())
             case _:
                 raise UnexpectedRequestError(info)
 
@@ -103,15 +102,38 @@ class GatewayDHT(GenServer):
         if len(self._queries) >= self._max_queries:
             return Refuse(OverloadedError("queries under way", self._max_queries))
         try:
-            frame = encode(request.message)
+            frame = self._encode(request.message)
         except LocalProtocolError as error:
             return Refuse(error)
         wants_reply = not isinstance(request.message, Store)  # v0.8 answers none
-        exchange = Exchange(frame, self._system.now() + request.timeout, wants_reply)
-        reqid = send_request(PEER_CONNECTOR, Request(request.contact, exchange))
-        timer = send_after(max(request.timeout, 0.0), self.actor_ref, _Expired(reqid))
-        self._queries[reqid] = _Query(request, from_, timer)
+        now = self._system.now()
+        deadline = now + max(request.timeout, 0.0)
+        reqid = send_request(PEER_CONNECTOR, Request(request.contact, Exchange(frame, deadline, wants_reply)))
+        self._queries[reqid] = _Query(request, from_)
+        self._remember(reqid, deadline, now)
         return NoReply()
+
+    def _encode(self, message: DhtMessage) -> bytes:
+        """Return the frame of ``message``; a lookup sends the same one to many, one after the other."""
+        if message is not self._encoded[0]:
+            self._encoded = message, encode(message)
+        return self._encoded[1]
+
+    def _remember(self, reqid: RequestId, deadline: float, now: float) -> None:
+        self._count += 1
+        if len(self._deadlines) > 2 * len(self._queries) + SLACK:
+            self._deadlines = [each for each in self._deadlines if each[2] in self._queries]
+            heapify(self._deadlines)
+        heappush(self._deadlines, (deadline, self._count, reqid))
+        self._alarm.set(deadline, now)
+
+    def _expire(self, now: float) -> None:
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2] not in self._queries):
+            query = self._queries.pop(heappop(self._deadlines)[2], None)
+            if query is not None:
+                _answer(query, CallTimeoutError(str(query.request.contact), query.request.timeout))
+        if self._deadlines:
+            self._alarm.set(self._deadlines[0][0], now)
 
 
 def _answer(query: _Query, outcome: Message | MaculaError | None) -> None:

@@ -16,7 +16,7 @@ from macula_actors.core.kademlia.lookup import Lookup
 from macula_actors.core.kademlia.lookup_decisions import Finished, LookupResult, Query, Wait
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.record_decisions import Refused
-from macula_actors.core.kademlia.record_store import RecordLimits, RecordStore
+from macula_actors.core.kademlia.record_store import RecordLimits, RecordStore, Slot
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import FindNode, FindNodeReply, FindValue, FindValueReply, Message, Store
 from macula_actors.core.wire.values import Value
@@ -94,6 +94,8 @@ class LookupProcess(GenServer):
         self._due: TimerRef | None = None
         self._found: RecordStore = RecordStore(self._node_id, MERGE_LIMITS, security=config.security)
         self._lookup: Lookup[Record] = self._begin()
+        self._message = self._query()  # one for all, so that it is encoded once
+        self._stores: dict[Slot, Store] = {}
         self._delivery: Delivery | None = None
         self._patience_ends_at = 0.0
         self._unbegun: TimerRef | None = send_after(config.query_timeout, self.actor_ref, _Abandoned())
@@ -163,7 +165,7 @@ class LookupProcess(GenServer):
         while True:
             match self._lookup.next(self._system.now()):
                 case Query(contact):
-                    self._ask(_Question(contact, self._query()))
+                    self._ask(_Question(contact, self._message))
                 case Wait(until):
                     return self._wait(until)
                 case Finished(result):
@@ -216,11 +218,17 @@ class LookupProcess(GenServer):
 
     def _deliver(self, delivery: Delivery) -> None:
         for contact, record in delivery.next():
-            self._ask(_Question(contact, Store(key=bytes(record.key), value=record.to_value())))
+            self._ask(_Question(contact, self._store_of(record)))
         is_late = self._system.now() >= self._patience_ends_at
         # Those who wait are not held up by a few that are silent; these are waited for all the same.
         if delivery.is_done or (is_late and delivery.is_all_sent and delivery.takers):
             self._conclude(self._takers(delivery))
+
+    def _store_of(self, record: Record) -> Store:
+        slot = record.key, record.owner
+        if slot not in self._stores:
+            self._stores[slot] = Store(key=bytes(record.key), value=record.to_value())
+        return self._stores[slot]
 
     def _takers(self, delivery: Delivery) -> int | MaculaError:
         takers = delivery.takers

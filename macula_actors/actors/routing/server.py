@@ -214,10 +214,10 @@ class RoutingServer(GenServer):
                 return self._look_up(Purpose.FIND_VALUE, key, from_, self.records.get_all(key, self._now_ms()))
             case LookUpNode(target):
                 return self._look_up(Purpose.FIND_NODE, target, from_)
-            case StoreRecord(key, payload, ttl):
+            case StoreRecord(key, payload, ttl, durable):
                 record = self.own.seal(key, payload, ttl, self._now_ms())
                 self.own.publish(record, self._system.now(), self._system.random)
-                return self._store(record, from_)
+                return self._store(record, from_, is_durable=durable)
             case DeleteRecord(key):
                 tombstone = self.own.delete(key, self._system.now(), self._now_ms(), self._system.random)
                 return Reply(0) if tombstone is None else self._store(tombstone, from_)
@@ -239,7 +239,7 @@ class RoutingServer(GenServer):
             case GetSize():
                 return Reply(len(table))
             case GetStats():
-                return Reply(self._stats())
+                return Reply(self.statistics())
             case _:
                 raise UnexpectedRequestError(request)
 
@@ -248,8 +248,8 @@ class RoutingServer(GenServer):
             self._jobs.start(self.upkeep.job(purpose, target, records), from_)
         return NoReply()
 
-    def _store(self, record: Record, from_: From) -> NoReply:
-        self._save_record(record.key, record)
+    def _store(self, record: Record, from_: From, *, is_durable: bool = True) -> NoReply:
+        self._save_record(record.key, record if is_durable else None)
         self._jobs.start(self.upkeep.job(Purpose.STORE, record.key, (record,)), from_)
         return NoReply()
 
@@ -258,7 +258,8 @@ class RoutingServer(GenServer):
             raise OverloadedError("contacts being asked", self._config.max_pings)
         return NoReply()
 
-    def _stats(self) -> RoutingStats:
+    def statistics(self) -> RoutingStats:
+        """Return its counts."""
         return RoutingStats(
             contacts=len(self.contacts),
             buckets=len(self.contacts.table.indices),

@@ -140,11 +140,12 @@ class ServiceRegistry(GenServer):
             case GetLocalServices():
                 return Reply(self._book.services)
             case GetStats():
-                return Reply(self._stats())
+                return Reply(self.statistics())
             case _:
                 raise UnexpectedRequestError(request)
 
-    def _stats(self) -> ServiceStats:
+    def statistics(self) -> ServiceStats:
+        """Return its counts."""
         return ServiceStats(
             local=self._book.local,
             cached=self._book.cached,

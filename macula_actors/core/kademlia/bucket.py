@@ -128,6 +128,17 @@ class KBucket:
         self.confirmed(node_id, now)
         return Updated() if node_id in self._contacts else self._wait(known, now)
 
+    def is_fresh(self, contact: Contact, now: float, within: float) -> bool:
+        """Tell whether ``contact``, at this place, was seen in the last ``within`` seconds, and nothing happened since.
+
+        To `insert` it once more would only make it a little newer.
+        """
+        known = None if contact.node_id is None else self._contacts.get(contact.node_id)
+        if known is None or now - known.seen_at >= within:
+            return False
+        is_in_doubt = known.failures > 0 or known.pinged_at > -inf
+        return not is_in_doubt and contact.endpoint in {None, known.contact.endpoint}
+
     def confirmed(self, node_id: NodeId, now: float) -> bool:
         """Note that a contact answered, such as the oldest its ping; candidates wait on. False: it is not known."""
         for contacts in (self._contacts, self._cache):

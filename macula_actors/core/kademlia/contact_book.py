@@ -15,6 +15,8 @@ from macula_actors.core.peer.contact import Contact
 
 __all__ = ["ContactBook", "Known"]
 
+_FRESH: Final = 1.0  # seconds that who was seen need not be noted down again
+
 
 class Known(NamedTuple):
     """A contact of the mapping, and when it was seen."""
@@ -53,7 +55,9 @@ class ContactBook:
         return bool(self._former)
 
     def seen(self, contact: Contact, now: float) -> Seen:
-        """Do as `RoutingTable.seen`."""
+        """Do as `RoutingTable.seen`; of who is seen many times a second, once."""
+        if self.table.is_fresh(contact, now, _FRESH):
+            return Updated()
         decision = self.table.seen(contact, now)
         if contact.node_id is not None and isinstance(decision, Added | Updated):
             self._keep(contact.node_id, contact, now)

@@ -123,7 +123,7 @@ class OwnRecords:
             return latest
 
     def _put(self, record: Record, now_ms: int) -> Record:
-        match self._store.put(record, now_ms):
+        match self._store.put(record, now_ms, is_verified=True):  # signed a moment ago, here
             case Refused(reason) if reason == "full":
                 raise OverloadedError("records kept here")
             case Refused(reason):

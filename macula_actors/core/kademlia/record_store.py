@@ -170,11 +170,16 @@ class RecordStore:
             self._index(slot, None, held)
             self._arrivals = held.arrival
 
-    def put(self, record: Record, now_ms: int) -> Put:
+    def put(self, record: Record, now_ms: int, *, is_verified: bool = False) -> Put:
         """Keep ``record`` if it is its owner's, the latest of it, and there is room.
 
         The signature is checked last: of what is there already, older, or has no room, it is not. A tombstone, and a
         record that has expired, give way where a key has no room.
+
+        Args:
+            record: what is to be kept.
+            now_ms: the present.
+            is_verified: its signature need not be checked, since who puts it has just made or checked it.
         """
         slot = record.key, record.owner
         held = self._table.get(slot)
@@ -189,7 +194,7 @@ class RecordStore:
         victims = self._make_room(record, held, now_ms)
         if isinstance(victims, RecordRefusal):
             return Refused(victims)
-        forgery = _forgery(record)
+        forgery = None if is_verified else _forgery(record)
         if forgery is not None:
             return Refused(forgery)
         evicted = tuple(self._remove(victim).record for victim in victims)

@@ -47,6 +47,7 @@ class RoutingTable:
         self._occupied = 0  # a bit for each of them: the first in which its ids differ from this node's
         self._size = 0
         self._looked_up_at: dict[int, float] = {}
+        self._next_refresh: float | None = None  # None: it is not known at present
 
     def __len__(self) -> int:
         return self._size
@@ -88,6 +89,13 @@ class RoutingTable:
         decision = bucket.insert(contact, now)
         self._resized(index, bucket, size)
         return decision
+
+    def is_fresh(self, contact: Contact, now: float, within: float) -> bool:
+        """Tell whether ``contact``, just so, was seen in the last ``within`` seconds, so that `seen` changes nothing."""
+        if contact.node_id is None:
+            return False
+        bucket = self._buckets.get(self._node_id.bucket_index(contact.node_id))
+        return bucket is not None and bucket.is_fresh(contact, now, within)
 
     def heard_of(self, contact: Contact) -> Ping | Refused:
         """Return whether a contact that another node told of is worth a ping; nothing of it is kept."""
@@ -135,6 +143,7 @@ class RoutingTable:
     def looked_up(self, target: NodeId, now: float) -> None:
         """Note that a lookup of ``target`` has ended: it has refreshed the bucket of its range."""
         self._looked_up_at[self._node_id.bucket_index(target)] = now
+        self._next_refresh = None
 
     def to_refresh(self, now: float) -> list[int]:
         """Return the indices of buckets that need a lookup of a `random_id`, the farthest first.
@@ -147,9 +156,11 @@ class RoutingTable:
 
     def next_refresh(self) -> float:
         """Return when `to_refresh` next returns something; never, since there is no contact: infinity."""
-        nearest = max(self._buckets, default=-1)
-        looked_up = (self._looked_up_at.get(index, -inf) for index in range(nearest + 1))
-        return min(looked_up, default=inf) + self._refresh_after
+        if self._next_refresh is None:
+            nearest = max(self._buckets, default=-1)
+            looked_up = (self._looked_up_at.get(index, -inf) for index in range(nearest + 1))
+            self._next_refresh = min(looked_up, default=inf) + self._refresh_after
+        return self._next_refresh
 
     def random_id(self, index: int, rng: Random) -> NodeId:
         """Return an id that belongs into the bucket ``index``.
@@ -193,6 +204,7 @@ class RoutingTable:
         if bool(bucket) == bool(size):
             return
         self._occupied ^= 1 << (_MAX_INDEX - index)
+        self._next_refresh = None
         if bucket:
             self._buckets[index] = bucket
         else:

@@ -1,0 +1,1 @@
+"""The process that finds out who is alive."""

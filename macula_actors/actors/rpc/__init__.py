@@ -1,0 +1,1 @@
+"""Calls: the server that takes them, and the workers that carry them out."""

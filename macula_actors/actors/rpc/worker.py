@@ -1,0 +1,270 @@
+"""Does one call at a time: runs this node's handler, or passes the call on to another node.
+
+Erlang: macula_rpc_executor, macula_rpc_routing. What a handler raises is an answer.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from typing_extensions import override
+
+from macula_actors.actors.rpc.jobs import Announce, Forward, Idle, Invoke, answer_to
+from macula_actors.config import RpcConfig
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.rpc.arguments import decode, encode
+from macula_actors.core.rpc.failure import Code, failure, failure_of, handler_failure, through
+from macula_actors.core.rpc.routing import Decision, ForwardTo, decide
+from macula_actors.core.rpc.routing import Refuse as RefuseRoute
+from macula_actors.core.wire.messages import Failure, Message, Reply, RpcRoute
+from macula_actors.errors import (
+    ConnectionLostError,
+    LocalProtocolError,
+    MaculaError,
+    NoRouteError,
+    RemoteProtocolError,
+)
+from macula_actors.messages.gateway import CallForClient, relay
+from macula_actors.messages.names import (
+    GATEWAY_MESH,
+    GATEWAY_RPC,
+    PEER_CONNECTOR,
+    ROUTING_SERVER,
+    RPC_HANDLER,
+    SERVICE_REGISTRY,
+)
+from macula_actors.messages.peer import request
+from macula_actors.messages.routing_server import find_closest
+from macula_actors.messages.rpc import left_ms
+from macula_actors.messages.service_registry import GetHandler, LocalHandler
+from supervisors import (
+    CallError,
+    From,
+    GenServer,
+    NoProcess,
+    NoReply,
+    OverloadedError,
+    Ref,
+    RequestId,
+    Response,
+    ServerDownError,
+    System,
+    UnexpectedRequestError,
+    call,
+    cast,
+    forward,
+    send_request,
+    whereis,
+)
+from supervisors import Reply as Answer
+
+__all__ = ["RpcWorker"]
+
+CANDIDATES: Final = 8  # next hops that are looked at
+
+
+class RpcWorker(GenServer):
+    """Answers an `Invoke` or a `Forward`, then tells RpcHandler that it is idle. A call that is cancelled ends it."""
+
+    @override
+    def init(self, config: RpcConfig) -> None:
+        self._config = config
+        self._system = System.current()
+        self._node_id = config.identity.node_id
+        self._looked_up: dict[RequestId, tuple[Invoke, From]] = {}
+
+    @override
+    def handle_call(self, request: object, from_: From) -> "NoReply | Awaitable[Answer]":
+        match request:
+            case Invoke():
+                asked = send_request(SERVICE_REGISTRY, GetHandler(request.call.procedure))
+                self._looked_up[asked] = (request, from_)
+                return NoReply()
+            case Forward():
+                return self._forward(request)
+            case _:
+                raise UnexpectedRequestError(request)
+
+    @override
+    def handle_cast(self, request: object) -> None:
+        if not isinstance(request, Announce):
+            raise UnexpectedRequestError(request)
+        if not self._looked_up:
+            cast(RPC_HANDLER, Idle(self.actor_ref, None))
+
+    @override
+    def handle_info(self, info: object) -> Awaitable[None] | None:
+        if not isinstance(info, Response):
+            raise UnexpectedRequestError(info)
+        work, from_ = self._looked_up.pop(info.reqid)
+        outcome = self._outcome(work, from_, info.reqid)
+        if isinstance(outcome, Reply):
+            self._answer(work, from_, outcome)
+        elif outcome is not None:
+            return self._await(work, from_, outcome)
+        return None
+
+    # An own handler
+
+    def _outcome(self, work: Invoke, from_: From, asked: RequestId) -> Reply | Awaitable[Any] | None:
+        """Return the reply, or what it has to be waited for; None if another process will answer."""
+        try:
+            handler: LocalHandler | None = asked.result()
+        except CallError as error:
+            return self._failed(work, failure(Code.UNAVAILABLE, f"the service registry is not there: {error}"))
+        if handler is None:
+            return self._without_handler(work, from_)
+        try:
+            args = decode(work.call.args, json=work.json, max_bytes=self._config.max_result_bytes)
+        except RemoteProtocolError as error:
+            return self._failed(work, failure_of(error))
+        if isinstance(handler, Ref):
+            return call(handler, args, None)
+        try:
+            result = handler(args)
+        except Exception as error:
+            return self._failed(work, handler_failure(error))
+        return result if inspect.isawaitable(result) else self._succeeded(work, result)
+
+    def _without_handler(self, work: Invoke, from_: From) -> Reply | None:
+        gateway = whereis(GATEWAY_RPC)
+        if gateway is None or work.inbound is None or work.route is not None:
+            return self._failed(work, failure(Code.NO_HANDLER, f"no handler of {work.call.procedure!r} here"))
+        forward(from_, gateway, CallForClient(work.inbound))
+        self._done(work)
+        return None
+
+    async def _await(self, work: Invoke, from_: From, result: Awaitable[Any]) -> None:
+        limit = asyncio.timeout_at(work.deadline)
+        try:
+            async with limit:
+                value = await result
+        except Exception as error:
+            is_late = limit.expired() and isinstance(error, TimeoutError)
+            self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else _failure_in(error)))
+        else:
+            self._answer(work, from_, self._succeeded(work, value))
+
+    def _succeeded(self, work: Invoke, value: Any) -> Reply:
+        try:
+            result = encode(value, json=work.json, max_bytes=self._config.max_result_bytes)
+        except LocalProtocolError as error:
+            return self._failed(work, handler_failure(error))
+        return Reply(call_id=work.call.call_id, result=result)
+
+    def _failed(self, work: Invoke, failed: Failure) -> Reply:
+        """Return the reply that tells the caller: this node is the last that the call went through."""
+        return Reply(call_id=work.call.call_id, error=replace(failed, path=(self._node_id,)))
+
+    def _answer(self, work: Invoke, from_: From, reply: Reply) -> None:
+        from_.reply(answer_to(work, reply, self._node_id))
+        self._done(work)
+
+    def _done(self, work: Invoke | Forward) -> None:
+        cast(RPC_HANDLER, Idle(self.actor_ref, work))
+
+    # Another node
+
+    async def _forward(self, work: Forward) -> Answer:
+        reply = await self._carry(work)
+        if reply.error is not None and work.previous_hop is not None:
+            reply = replace(reply, error=through(reply.error, self._node_id))
+        self._done(work)
+        return Answer(answer_to(work, reply, self._node_id))
+
+    async def _carry(self, work: Forward) -> Reply:
+        limit = asyncio.timeout_at(work.deadline)
+        try:
+            async with limit:
+                return await self._send(work)
+        except TimeoutError:
+            failed = failure(Code.TIMEOUT)
+        except MaculaError as error:
+            failed = failure_of(error)
+        return Reply(call_id=work.call.call_id, error=failed)
+
+    async def _send(self, work: Forward) -> Reply:
+        """Pass ``work`` on to whoever takes it first; return what that one answers."""
+        if work.via is not None:
+            return await self._offer(work, (work.via,), work.route)
+        destination = NodeId.normalize(work.route.destination_node_id)
+        match self._decide(work, (Contact(None, destination),)):
+            case ForwardTo(contacts, route):
+                reply = await self._send_straight(work, contacts, route)
+                if reply is not None:
+                    return reply
+            case RefuseRoute(code):
+                return Reply(call_id=work.call.call_id, error=failure(code))
+        match self._decide(work, await find_closest(ROUTING_SERVER, destination, CANDIDATES)):
+            case ForwardTo(contacts, route):
+                return await self._offer(work, contacts, route)
+            case _:
+                raise NoRouteError(str(destination))
+
+    def _decide(self, work: Forward, candidates: Sequence[Contact]) -> Decision:
+        decision = decide(self._node_id, work.route, candidates, work.previous_hop)
+        if work.previous_hop is None and isinstance(decision, ForwardTo):
+            return replace(decision, route=work.route)  # the way to the first hop does not count
+        return decision
+
+    async def _send_straight(self, work: Forward, contacts: Sequence[Contact], route: RpcRoute) -> Reply | None:
+        """Send it to the destination over a session or a connection; None if there is none, or it does not carry it."""
+        if whereis(GATEWAY_MESH) is not None:
+            sender = work.previous_hop or self._node_id
+            try:
+                return _reply_in(await relay(GATEWAY_MESH, self._aged(route, work), sender, work.deadline), work)
+            except (NoRouteError, ConnectionLostError):
+                pass  # there is no session, or it has just ended
+        if work.is_connected:
+            try:
+                return await self._offer(work, contacts, route)
+            except MaculaError:
+                pass  # another node may know a better way
+        return None
+
+    async def _offer(self, work: Forward, contacts: Sequence[Contact], route: RpcRoute) -> Reply:
+        """Give it to the first of ``contacts`` that takes it; only connecting to it is hurried: nothing is done twice.
+
+        Raises:
+            LocalProtocolError: it can't be sent.
+            CallTimeoutError: it was taken, but not answered in time.
+            NoRouteError: none took it.
+        """
+        tried: list[tuple[str, Exception]] = []
+        for contact in contacts:
+            left = work.deadline - self._system.now()
+            aged = self._aged(route, work)
+            try:
+                return _reply_in(await request(PEER_CONNECTOR, contact, aged, left, connect_timeout=left / 2), work)
+            except MaculaError as error:
+                if isinstance(error, LocalProtocolError) or self._system.now() >= work.deadline:
+                    raise
+                tried.append((str(contact), error))
+        raise NoRouteError(str(NodeId.normalize(route.destination_node_id)), tuple(tried))
+
+    def _aged(self, route: RpcRoute, work: Forward) -> RpcRoute:
+        """Return ``route`` with the time that is left in its call."""
+        left = left_ms(work.deadline, self._system.now())
+        return replace(route, payload=replace(work.call, timeout=left))
+
+
+def _reply_in(answer: Message, work: Forward) -> Reply:
+    match answer:
+        case RpcRoute(payload=Reply() as reply) if reply.call_id == work.call.call_id:
+            return reply
+        case _:
+            raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
+
+
+def _failure_in(error: Exception) -> Failure:
+    """Return what tells the caller what a handler, or the process that is one, ended with."""
+    match error:
+        case ServerDownError(reason=NoProcess()):
+            return failure(Code.UNAVAILABLE, "the process that handles it has ended")
+        case OverloadedError():
+            return failure(Code.OVERLOADED, str(error))
+        case _:
+            return handler_failure(error)

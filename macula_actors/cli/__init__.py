@@ -1,0 +1,1 @@
+"""The ``macula`` command: to run nodes, and to look into those that run and tell them what to do."""

@@ -1,0 +1,84 @@
+"""How commands find the node that they ask, and ask it."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+
+from macula_actors.admin.client import ask
+from macula_actors.cli.output import error_console, failures_told
+
+__all__ = ["AdminPath", "AsJson", "DataDir", "TimeoutOption", "ask_node", "json_value", "socket_of"]
+
+_SHOW_AFTER: Final = 1.0  # seconds
+_GRACE: Final = 5.0  # seconds that a node has beyond a command's own time-out, to say that it was over
+_SOCKET_NAME: Final = "admin.sock"
+
+AdminPath: TypeAlias = Annotated[
+    Path | None, typer.Option("--admin", envvar="MACULA_ADMIN", help="The node's admin socket.", show_default=False)
+]
+DataDir: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data-dir", "-d", envvar="MACULA_DATA_DIR", help="The node's data_dir.", show_default=False),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+TimeoutOption: TypeAlias = Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")]
+
+
+def socket_of(admin: Path | None, data_dir: Path | None) -> Path:
+    """Return the admin socket that the options name.
+
+    Raises:
+        UsageError: they name none.
+    """
+    if admin is not None:
+        return admin
+    if data_dir is None:
+        raise typer.BadParameter("which node? Give --admin SOCKET or --data-dir DIR, or set MACULA_DATA_DIR")
+    return data_dir / _SOCKET_NAME
+
+
+def ask_node(
+    admin: Path | None, data_dir: Path | None, command: str, /, *, wait: float | None = None, **arguments: Any
+) -> Any:
+    """Ask the node that the options name, and return its answer. That it works on it is shown after a second.
+
+    Args:
+        admin: an option.
+        data_dir: an option.
+        command: of the admin socket.
+        wait: seconds that the command itself may take; None: those that commands take at most.
+        arguments: of the command; those that are None are left out.
+
+    Raises:
+        Exit: it failed; the reason is on stderr.
+    """
+    socket = socket_of(admin, data_dir)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    with failures_told():
+        return asyncio.run(_ask(socket, command, 30.0 if wait is None else wait + _GRACE, given))
+
+
+async def _ask(socket: Path, command: str, wait: float, arguments: dict[str, Any]) -> Any:
+    status = error_console().status(f"{command.replace('_', '-')} ...")
+    shown = asyncio.get_running_loop().call_later(_SHOW_AFTER, status.start)
+    try:
+        return await ask(socket, command, wait=wait, **arguments)
+    finally:
+        shown.cancel()
+        status.stop()
+
+
+def json_value(text: str) -> Any:
+    """Return what ``text`` is as JSON.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        advice = f"a text is written {json.dumps(text)!r}" if text.isprintable() else "see json.org"
+        raise typer.BadParameter(f"{text[:80]!r} is not JSON; {advice}") from error

@@ -1,0 +1,95 @@
+"""How commands tell what they found: tables for people, JSON for programs, one line on stderr if they failed."""
+
+import json
+import sys
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from macula_actors.errors import MaculaError
+from supervisors import SupervisorsError
+
+__all__ = ["WIDTH", "console", "error_console", "failures_told", "short", "show_json", "show_table", "stop"]
+
+WIDTH: Final = 10_000  # columns where there is no terminal: no line is wrapped
+_FAILED: Final = 1
+_SHORT_ID: Final = 12  # hexadecimal digits
+
+
+def console() -> Console:
+    """Return what writes to stdout."""
+    return _console(Console())
+
+
+def error_console() -> Console:
+    """Return what writes to stderr."""
+    return _console(Console(stderr=True))
+
+
+def _console(made: Console) -> Console:
+    if not made.is_terminal:
+        made.width = WIDTH
+    return made
+
+
+@contextmanager
+def failures_told() -> Generator[None]:
+    """End the command with exit code 1, and one line on stderr, if what is inside fails.
+
+    Errors that are nobody's but ours come through, with a traceback.
+    """
+    try:
+        yield
+    except (MaculaError, SupervisorsError, OSError) as error:
+        stop(str(error))
+
+
+def stop(reason: str) -> typer.Exit:
+    """End the command with exit code 1, and ``reason`` on stderr.
+
+    Raises:
+        Exit: always.
+    """
+    print(f"macula: {' '.join(reason.split())}", file=sys.stderr)
+    raise typer.Exit(_FAILED)
+
+
+def show_json(value: Any) -> None:
+    """Write ``value`` to stdout: in one line, or indented and coloured on a terminal."""
+    out = console()
+    if out.is_terminal:
+        out.print_json(json.dumps(value))
+    else:
+        print(json.dumps(value))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """Write ``rows`` to stdout, None as ``-``, lists with commas."""
+    table = Table(*columns, title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(_cell(each)) for each in row))
+    console().print(table)
+
+
+def short(node_id: str | None) -> str:
+    """Return the beginning of a node's id, which is enough for people to tell nodes apart."""
+    return "-" if node_id is None else node_id[:_SHORT_ID]
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(map(_cell, value)) or "-"
+        case Mapping():
+            return json.dumps(value) if value else "-"
+        case _:
+            return str(value)

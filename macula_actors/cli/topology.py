@@ -1,0 +1,222 @@
+"""A topology: several nodes that run together, and what must hold of them; read from TOML. Erlang: none.
+
+::
+
+    [topology]
+    name = "two"
+    description = "A gateway and an edge."
+
+    [defaults]                            # keys of every node; see `macula config --keys`
+    realm = "com.example"
+
+    [[node]]                              # keys of one node
+    name = "gateway"
+    listen = "127.0.0.1:0"
+
+    [[node]]
+    name = "edge"
+    mode = "edge"
+    bootstrap = ["@gateway"]              # the endpoint of a node above, whatever it comes to
+
+    [[check]]                             # in order; see `macula_actors.cli.checks`
+    from = "edge"
+    do = "call"
+    procedure = "test.echo"
+    expect_error = "NoProviderError"
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from macula_actors.config_sources import from_toml
+from macula_actors.errors import ConfigError
+from macula_actors.node_config import NodeConfig
+
+__all__ = ["DOINGS", "Check", "NodeSpec", "Topology", "load_topology", "resolve", "waves"]
+
+DOINGS: Final = {
+    "advertise_echo": frozenset({"procedure", "withdraw"}),
+    "call": frozenset({"procedure", "args", "node_id", "paths", "timeout"}),
+    "discover": frozenset({"procedure", "refresh", "timeout"}),
+    "find": frozenset({"key", "timeout"}),
+    "kill": frozenset({"name"}),
+    "status": frozenset[str](),
+    "store": frozenset({"key", "value", "ttl", "timeout"}),
+}
+"""What a check may do, with the arguments of each."""
+
+_REF: Final = "@"
+_MAX_NODES: Final = 256
+_ANY_ENDPOINT: Final = "127.0.0.1:1"  # in place of one that is not known yet
+_LISTS: Final = ("bootstrap", "gateways")  # keys that may name nodes
+_CHECK_KEYS: Final = frozenset({"from", "do", "name", "expect", "expect_error", "within"})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node: its name, the keys of its configuration, and whom they name."""
+
+    name: str
+    options: Mapping[str, Any]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The nodes whose endpoints it must be told."""
+        named = (each for key in _LISTS for each in _listed(self.options.get(key)))
+        return frozenset(each.removeprefix(_REF) for each in named if _is_ref(each))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Something that a node is asked to do, and what must come of it.
+
+    Args:
+        name: what it shows, for people.
+        from_: the node that is asked.
+        do: one of `DOINGS`.
+        arguments: of that.
+        expect: the result, if there must be a certain one: of discover the providers' names, in any order; of find the
+            values, in any order; of status some of its keys; of call what it returned.
+        has_expect: whether there must be.
+        expect_error: the type of the error that there must be; empty if there must be none.
+        within: seconds in which it must come true; until then it is tried again.
+    """
+
+    name: str
+    from_: str
+    do: str
+    arguments: Mapping[str, Any]
+    expect: Any
+    has_expect: bool
+    expect_error: str
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Nodes in start order, and checks in order."""
+
+    name: str
+    description: str
+    nodes: tuple[NodeSpec, ...]
+    checks: tuple[Check, ...] = field(default=())
+
+
+def load_topology(path: Path) -> Topology:
+    """Return the topology in the file ``path``.
+
+    Raises:
+        ConfigError: it can't be read, or is none; it names the node or check, and the key.
+    """
+    table = dict(from_toml(path).values)
+    about = _table(table.pop("topology", {}), "topology", {"name", "description"})
+    defaults = _table(table.pop("defaults", {}), "defaults", NodeConfig.model_fields)
+    nodes = tuple(_nodes(_tables(table.pop("node", []), "node"), defaults))
+    names = {each.name for each in nodes}
+    checks = tuple(_check(each, f"check {number}", names) for number, each in _numbered(table.pop("check", [])))
+    for key, value in table.items():
+        raise ConfigError(key, value, "no such table; allowed: topology, defaults, node, check")
+    if not nodes:
+        raise ConfigError("node", "", "allowed: one [[node]] at least")
+    return Topology(str(about.get("name", path.stem)), str(about.get("description", "")), nodes, checks)
+
+
+def waves(nodes: Iterable[NodeSpec]) -> Iterator[tuple[NodeSpec, ...]]:
+    """Return the nodes in groups that can be started together: each needs only nodes of groups before."""
+    waiting, started = list(nodes), set[str]()
+    while waiting:
+        wave = tuple(each for each in waiting if each.needs <= started)
+        yield wave
+        started |= {each.name for each in wave}
+        waiting = [each for each in waiting if each not in wave]
+
+
+def resolve(options: Mapping[str, Any], endpoints: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``options`` with each ``@name`` replaced by that node's endpoint."""
+    return {
+        key: [endpoints[each.removeprefix(_REF)] if _is_ref(each) else each for each in value]
+        if key in _LISTS and isinstance(value, list)
+        else value
+        for key, value in options.items()
+    }
+
+
+def _nodes(tables: list[dict[str, Any]], defaults: Mapping[str, Any]) -> Iterator[NodeSpec]:
+    if len(tables) > _MAX_NODES:
+        raise ConfigError("node", len(tables), f"allowed: {_MAX_NODES} nodes")
+    above: dict[str, str] = {}
+    for number, table in enumerate(tables, 1):
+        name = table.get("name", f"node{number}")
+        if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or name in above:
+            raise ConfigError(f"node {number}: name", name, "allowed: letters, digits, - and _; each name once")
+        spec = NodeSpec(name, {**defaults, **table, "name": name})
+        _check_options(spec, above)
+        above[name] = _ANY_ENDPOINT
+        yield spec
+
+
+def _check_options(spec: NodeSpec, above: Mapping[str, str]) -> None:
+    for key in _LISTS:
+        value = spec.options.get(key)
+        if _is_ref(value):
+            raise ConfigError(f"node {spec.name}: {key}", value, "allowed: a list, such as ['@gateway']")
+    for name in sorted(spec.needs - above.keys()):
+        raise ConfigError(f"node {spec.name}", f"{_REF}{name}", f"allowed: nodes above: {', '.join(above) or 'none'}")
+    try:
+        NodeConfig(**resolve(spec.options, above))
+    except ConfigError as error:
+        raise ConfigError(f"node {spec.name}: {error.key}", error.value, error.allowed) from error
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_ref(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(_REF)
+
+
+def _check(table: dict[str, Any], where: str, names: set[str]) -> Check:
+    do, from_, within = table.get("do"), table.get("from"), table.get("within", 0)
+    if not isinstance(do, str) or do not in DOINGS:
+        raise ConfigError(f"{where}: do", do, f"allowed: {', '.join(DOINGS)}")
+    if from_ not in names:
+        raise ConfigError(f"{where}: from", from_, f"allowed: {', '.join(sorted(names))}")
+    if isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within <= 3600:  # noqa: PLR2004
+        raise ConfigError(f"{where}: within", within, "allowed: 0 to 3600 seconds")
+    arguments = {key: value for key, value in table.items() if key not in _CHECK_KEYS}
+    for key in arguments.keys() - DOINGS[do]:
+        raise ConfigError(f"{where}: {key}", arguments[key], f"no such key; {do} has {', '.join(sorted(DOINGS[do]))}")
+    node_id = arguments.get("node_id")
+    if node_id is not None and (not isinstance(node_id, str) or node_id.removeprefix(_REF) not in names):
+        raise ConfigError(f"{where}: node_id", node_id, f"allowed: {', '.join(_REF + name for name in sorted(names))}")
+    return Check(
+        name=str(table.get("name", " ".join([do, *(str(each) for each in arguments.values())]))),
+        from_=from_,
+        do=do,
+        arguments=arguments,
+        expect=table.get("expect"),
+        has_expect="expect" in table,
+        expect_error=str(table.get("expect_error", "")),
+        within=float(within),
+    )
+
+
+def _numbered(tables: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield from enumerate(_tables(tables, "check"), 1)
+
+
+def _tables(value: object, key: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ConfigError(key, value, f"allowed: tables, written [[{key}]]")
+    return value
+
+
+def _table(value: object, key: str, allowed: Iterable[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(key, value, f"allowed: a table, written [{key}]")
+    for each in value.keys() - set(allowed):
+        raise ConfigError(f"{key}: {each}", value[each], "no such key")
+    return value

@@ -1,0 +1,341 @@
+"""A node of the mesh: what programs hold. Erlang: macula_client and macula_peer, in one with the node itself.
+
+Every part of it is a process under `system`, named as in `macula_actors.messages.names`, and may crash.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+from loguru import logger
+
+from macula_actors.config import wall_clock_ms
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.keys import KeyKind, key_of
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.peer.identity import Identity
+from macula_actors.core.rpc.call_plan import Path
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.wire.values import Value
+from macula_actors.errors import MaculaError
+from macula_actors.messages import advertisement, peer, routing_server, rpc, service_registry
+from macula_actors.messages.names import (
+    ADVERTISEMENT_MANAGER,
+    ENDPOINT,
+    GATEWAY_CLIENTS,
+    GATEWAY_MESH,
+    GATEWAY_RPC,
+    MEMBERSHIP,
+    PEER_CONNECTOR,
+    ROOT,
+    ROUTING_SERVER,
+    RPC_HANDLER,
+    SERVICE_REGISTRY,
+    TASKS,
+)
+from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.service_registry import LocalHandler
+from macula_actors.node_config import NodeConfig
+from macula_actors.parts import parts
+from macula_actors.systems.root import Root
+from macula_actors.systems.tasks_system import TasksSystem
+from macula_actors.transport.interface import Network
+from macula_actors.transport.key_store import load_or_create
+from macula_actors.transport.udp import UdpNetwork
+from supervisors import ExitReason, Ref, ServerDownError, Shutdown, System, TreeNode, peek
+
+__all__ = ["Advertisement", "Node"]
+
+JOIN_PATIENCE: Final = 2.0  # seconds that a start waits for bootstrap nodes
+STATISTICS: Final = (
+    ENDPOINT,
+    PEER_CONNECTOR,
+    ROUTING_SERVER,
+    SERVICE_REGISTRY,
+    RPC_HANDLER,
+    MEMBERSHIP,
+    GATEWAY_CLIENTS,
+    GATEWAY_RPC,
+    GATEWAY_MESH,
+)
+
+
+class Advertisement:
+    """A service that a node advertises, until `cancel`."""
+
+    def __init__(self, node: "Node", procedure: str) -> None:
+        self._node = node
+        self.procedure = procedure
+
+    async def cancel(self) -> bool:
+        """Provide the service no more, and have the others forget it; return whether it was advertised."""
+        return await advertisement.unadvertise(self._node.server(ADVERTISEMENT_MANAGER), self.procedure)
+
+
+class Node:
+    """One node. ``async with Node(config) as node`` starts it and stops it; it belongs to the loop it is started on.
+
+    Args:
+        config: what it is told.
+        network: what carries its datagrams, made on its loop; `macula_actors.simulation.SimNetwork` has others.
+        wall_clock_ms: milliseconds since 1970.
+
+    Attributes:
+        config: as given.
+        node_id: its id, the SHA-256 of its public key.
+        system: its processes.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        network: Callable[[], Network] = UdpNetwork,
+        wall_clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.config = config
+        self.identity: Identity = load_or_create(config.data_dir)
+        self.node_id: NodeId = self.identity.node_id
+        self.system = System(config.name)
+        self._network = network
+        self._wall_clock_ms = wall_clock_ms
+        self._stack = AsyncExitStack()
+        self._endpoint: Endpoint | None = None
+        self._root: Ref | None = None
+
+    # Its life
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start all of its processes, and join the mesh if a bootstrap node answers; else it tries again and again.
+
+        Raises:
+            StartError: one of them did not start; nothing is left of the others.
+            ConfigError: the configuration names a file that can't be read.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.system)
+            settings = parts(self.config, self.identity, self._network, self._wall_clock_ms)
+            await self.system.start(TasksSystem, settings.dht, settings.rpc.max_workers, name=TASKS)
+            self._root = await self.system.start(Root, settings, name=ROOT)
+            self._endpoint = await peer.address(self.server(ENDPOINT))
+            await self._join()
+            self._stack = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Stop all of its processes, in reverse order of their start. Twice is once."""
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+    async def _join(self) -> None:
+        """Wait until a bootstrap node and the nearest nodes have answered, or for a moment: it goes on by itself."""
+        server = self.server(ROUTING_SERVER)
+        known = [Contact(endpoint) for endpoint in self.config.bootstrap if endpoint != self._endpoint]
+        if not known:
+            return
+        try:
+            async with asyncio.timeout(JOIN_PATIENCE):
+                for asked in asyncio.as_completed([routing_server.add_node(server, contact) for contact in known]):
+                    if await asked:
+                        break
+                await routing_server.find_node(server, self.node_id)
+        except (TimeoutError, MaculaError) as error:
+            logger.bind(node=str(self.node_id)).warning("no bootstrap node answers yet: {}", error)
+
+    async def wait_stopped(self) -> ExitReason:
+        """Wait until its root has ended, and return why: a node whose parts crash too often gives up."""
+        return Shutdown() if self._root is None else await self._root.wait_exit()
+
+    def server(self, name: str) -> tuple[str, System]:
+        """Return what the functions of `macula_actors.messages` take to ask the process ``name`` of this node."""
+        return name, self.system
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its socket is bound.
+
+        Raises:
+            RuntimeError: it is not started.
+        """
+        if self._endpoint is None:
+            raise RuntimeError("the node is not started: `async with Node(config) as node`")
+        return self._endpoint
+
+    # Services
+
+    async def advertise(
+        self,
+        procedure: str,
+        handler: LocalHandler,
+        *,
+        ttl: int | None = None,
+        metadata: Mapping[str, Value] | None = None,
+    ) -> Advertisement:
+        """Have calls of ``procedure`` handled here, by all nodes of the realm, until the `Advertisement` is cancelled.
+
+        Args:
+            procedure: its name, ``"test.calculator.add"``.
+            handler: a function, ``def`` or ``async def``, that takes the decoded arguments and returns any value that
+                messages carry; or a process, which is called. An exception of it is the caller's `RemoteCallError`.
+            ttl: seconds that it is found for if this node disappears; None: those of the configuration.
+            metadata: what `discover` is to tell of it.
+
+        Raises:
+            ValueError: ``procedure`` is no name of a procedure.
+            LocalProtocolError: ``metadata`` or ``ttl`` is none that a record may have.
+            OverloadedError: there are too many services here.
+        """
+        server = self.server(ADVERTISEMENT_MANAGER)
+        lifetime = self.config.service_ttl if ttl is None else ttl
+        await advertisement.advertise(server, procedure, handler, ttl=lifetime, metadata=metadata)
+        return Advertisement(self, procedure)
+
+    async def discover(self, procedure: str, *, refresh: bool = False, timeout: float = 5.0) -> list[Provider]:
+        """Return the nodes that provide ``procedure``, as far as this node can find out; none is no error.
+
+        Args:
+            procedure: its name.
+            refresh: whether what is cached will not do.
+            timeout: seconds.
+
+        Raises:
+            ValueError: ``procedure`` is no name of a procedure.
+            QuorumError: nobody answered.
+            CallTimeoutError: it took too long.
+        """
+        server = self.server(SERVICE_REGISTRY)
+        return list(await service_registry.discover(server, procedure, refresh=refresh, timeout=timeout))
+
+    async def call(
+        self,
+        procedure: str,
+        args: Value = None,
+        *,
+        timeout: float | None = None,
+        paths: tuple[Path, ...] | None = None,
+    ) -> Any:
+        """Call ``procedure`` at the node that provides it, or at one of those, and return what its handler returned.
+
+        If one cannot be reached the next is tried, so that a handler may run twice if an answer is lost.
+
+        Args:
+            procedure: its name.
+            args: any value that messages carry.
+            timeout: seconds for all of it; None: those of the configuration.
+            paths: the ways that the call may go; None: those of the configuration.
+
+        Raises:
+            NoProviderError: no node provides it.
+            RemoteCallError: the handler raised, or refused it.
+            CallTimeoutError: there was no answer in time.
+            NoRouteError, ConnectionLostError, OverloadedError, MaxHopsExceededError: no provider could be reached.
+            LocalProtocolError: ``args`` is no value that messages carry.
+        """
+        return await rpc.call(
+            procedure, args, timeout=self._timeout(timeout), paths=paths or self.config.paths, system=self.system
+        )
+
+    async def call_node(
+        self,
+        node_id: NodeId | bytes | str,
+        procedure: str,
+        args: Value = None,
+        *,
+        timeout: float | None = None,
+        paths: tuple[Path, ...] | None = None,
+    ) -> Any:
+        """Call ``procedure`` at the one node ``node_id``: 32 bytes, or 64 hexadecimal digits. Otherwise as `call`."""
+        return await rpc.call_node(
+            _node_id(node_id),
+            procedure,
+            args,
+            timeout=self._timeout(timeout),
+            paths=paths or self.config.paths,
+            system=self.system,
+        )
+
+    # Values in the DHT
+
+    async def store(self, key: str | bytes, value: Value, *, ttl: float | None = None, timeout: float = 10.0) -> int:
+        """Keep ``value`` under ``key`` at the nodes closest to it, and again and again until `delete`.
+
+        Each node has a value of its own under a key, which this replaces.
+
+        Args:
+            key: any text or bytes.
+            value: any value that a record carries, at most some 8 KiB.
+            ttl: seconds, 1 to 86,400, that it outlives this node; None: those of the configuration.
+            timeout: seconds.
+
+        Returns:
+            How many nodes keep it now.
+
+        Raises:
+            LocalProtocolError: ``value`` or ``ttl`` is none that a record may have.
+            OverloadedError: there is no room, or too much is under way.
+            QuorumError: none of the others took it; this node keeps it and offers it again.
+            CallTimeoutError: it took too long.
+        """
+        lifetime = self.config.dht_ttl if ttl is None else int(ttl)
+        server = self.server(ROUTING_SERVER)
+        return await routing_server.store(server, self._key(key), value, ttl=lifetime, timeout=timeout)
+
+    async def find(self, key: str | bytes, *, timeout: float = 10.0) -> list[Any]:
+        """Return the values that nodes have stored under ``key``, each node's latest.
+
+        Raises:
+            OverloadedError: too many lookups are under way.
+            QuorumError: nobody answered.
+            CallTimeoutError: it took too long.
+        """
+        records = await routing_server.find_value(self.server(ROUTING_SERVER), self._key(key), timeout=timeout)
+        return [record.payload for record in records]
+
+    async def delete(self, key: str | bytes, *, timeout: float = 10.0) -> int:
+        """Have this node's value under ``key`` forgotten by all, and return how many took note."""
+        return await routing_server.delete(self.server(ROUTING_SERVER), self._key(key), timeout=timeout)
+
+    # What can be seen of it
+
+    def peers(self) -> list[PeerUp]:
+        """Return the connections to other nodes that there are now; there may be several to one."""
+        try:
+            return list(peek(self.server(PEER_CONNECTOR), lambda connector: connector.peers()))
+        except ServerDownError:
+            return []
+
+    def tree(self) -> TreeNode:
+        """Return the processes of this node: those under its root."""
+        root = self.system.whereis(ROOT)
+        return next(node for node in self.system.tree().children if node.ref is root)
+
+    def stats(self) -> dict[str, Any]:
+        """Return what each part counts, by the part's name; of a part that is being restarted there is nothing."""
+        found = {}
+        for name in STATISTICS:
+            try:
+                found[name] = peek(self.server(name), lambda server: server.statistics())
+            except ServerDownError:
+                continue
+        return found
+
+    def _timeout(self, timeout: float | None) -> float:
+        return self.config.rpc_timeout if timeout is None else timeout
+
+    def _key(self, key: str | bytes) -> NodeId:
+        return key_of(KeyKind.VALUE, key, realm=self.config.realm, security=self.config.security)
+
+
+def _node_id(node_id: NodeId | bytes | str) -> NodeId:
+    return NodeId.from_hex(node_id) if isinstance(node_id, str) else NodeId(node_id)

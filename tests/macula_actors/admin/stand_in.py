@@ -1,0 +1,94 @@
+"""A node that is none: what the admin socket needs of one, each answer known."""
+
+import asyncio
+import math
+
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.handshake import PeerInfo
+from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.rpc.service_book import Service
+from macula_actors.errors import NoProviderError
+from macula_actors.messages.advertisement import Unadvertise
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, SERVICE_REGISTRY
+from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.service_registry import GetHandler, GetLocalServices
+from macula_actors.node_config import NodeConfig
+from supervisors import GenServer, Reply, UnexpectedRequestError
+
+OTHER = NodeId(bytes(range(32)))
+
+
+class Services(GenServer):
+    """Stands for the registry and for the manager of advertisements."""
+
+    def init(self, services):
+        self.services = services
+
+    def handle_call(self, request, from_):
+        match request:
+            case GetLocalServices():
+                return Reply(tuple(Service(name, handler, {}) for name, handler in self.services.items()))
+            case GetHandler(procedure):
+                return Reply(self.services.get(procedure))
+            case Unadvertise(procedure):
+                return Reply(self.services.pop(procedure, None) is not None)
+            case _:
+                raise UnexpectedRequestError(request)
+
+
+class StandIn:
+    """A node with one peer, one value in its DHT, and handlers that are called at once."""
+
+    def __init__(self, system, **options):
+        self.config = NodeConfig(**{"name": "ann", "listen": "127.0.0.1:0", **options})
+        self.node_id = NodeId(bytes(32))
+        self.endpoint = Endpoint("127.0.0.1", 4711)
+        self.system = system
+        self.services = {}
+        self.values = {}
+        self.calls = []
+        self.given_up = 0
+
+    async def start(self):
+        await self.system.start(Services, self.services, name=SERVICE_REGISTRY)
+        await self.system.start(Services, self.services, name=ADVERTISEMENT_MANAGER)
+        return self
+
+    def peers(self):
+        info = PeerInfo(
+            node_id=OTHER, public_key=None, endpoint=Endpoint("127.0.0.1", 1), capabilities=("rpc",), verified=True
+        )
+        return [PeerUp(info, self.system.whereis(SERVICE_REGISTRY), True)]
+
+    def tree(self):
+        return self.system.tree()
+
+    def stats(self):
+        return {"peer_connector": {"dials": 3, "rtt": math.inf}}
+
+    async def advertise(self, procedure, handler):
+        self.services[procedure] = handler
+
+    async def discover(self, procedure, *, refresh=False, timeout=5.0):
+        return [Provider(procedure=procedure, node_id=OTHER, endpoint=Endpoint("127.0.0.1", 1))]
+
+    async def call(self, procedure, args=None, *, timeout=None, paths=None):
+        self.calls.append((procedure, args, timeout, paths))
+        if procedure not in self.services:
+            raise NoProviderError(procedure)
+        try:
+            return await self.services[procedure](args)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+
+    async def call_node(self, node_id, procedure, args=None, *, timeout=None, paths=None):
+        return {"node_id": node_id, "args": args}
+
+    async def store(self, key, value, *, ttl=None, timeout=10.0):
+        self.values[key] = value
+        return 3
+
+    async def find(self, key, *, timeout=10.0):
+        return [self.values[key]] if key in self.values else []

@@ -1,0 +1,82 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from macula_actors.admin.client import ask
+from macula_actors.cli.launch import is_node_variable
+
+pytestmark = [pytest.mark.real_clock, pytest.mark.slow]
+
+ENVIRON = {name: value for name, value in os.environ.items() if not is_node_variable(name)}
+
+
+async def start(*args, **environ):
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "macula_actors.cli", "node", "--listen", "127.0.0.1:0", *map(str, args)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**ENVIRON, **environ},
+    )
+
+
+async def stop(process, by=signal.SIGTERM):
+    process.send_signal(by)
+    _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_node_says_when_it_is_ready_and_stops_when_it_is_told(by, loop):
+    process = await start("--mode", "edge", "--set", "name=ann", "--loop", loop)
+
+    line = (await process.stdout.readline()).decode()
+    code, errors = await stop(process, by)
+
+    assert line.startswith("edge node ann ")
+    assert " is ready at 127.0.0.1:" in line
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+async def test_a_node_is_asked_over_its_socket_and_keeps_its_key(tmp_path):
+    first = await start("--mode", "edge", "--data-dir", tmp_path)
+    await first.stdout.readline()
+    before = await ask(tmp_path / "admin.sock", "status")
+    await stop(first)
+
+    second = await start("--data-dir", tmp_path, MACULA_MODE="edge", MACULA_REALM="com.example")
+    await second.stdout.readline()
+    after = await ask(tmp_path / "admin.sock", "status")
+    await stop(second)
+
+    assert (before["realm"], after["realm"], after["mode"]) == ("macula.default", "com.example", "edge")
+    assert before["node_id"] == after["node_id"]
+    assert not (tmp_path / "admin.sock").exists()
+
+
+async def test_logs_and_the_ready_line_may_be_json():
+    process = await start("--mode", "edge", "--json-logs", "--log-level", "DEBUG")
+
+    ready = json.loads(await process.stdout.readline())["ready"]
+    code, errors = await stop(process)
+
+    assert (ready["mode"], len(ready["node_id"]), code) == ("edge", 64, 0)
+    assert all(json.loads(line)["record"] for line in errors.splitlines())
+
+
+async def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path):
+    first = await start("--mode", "edge", "--data-dir", tmp_path)
+    await first.stdout.readline()
+
+    second = await start("--mode", "edge", "--data-dir", tmp_path, "--log-level", "CRITICAL")
+    _, errors = await second.communicate()
+    await stop(first)
+
+    assert second.returncode == 1
+    assert errors.decode().count("\n") == 1
+    assert "another node listens there" in errors.decode()
