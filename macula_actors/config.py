@@ -12,6 +12,7 @@ from macula_actors.core.kademlia.bucket import BucketLimits
 from macula_actors.core.kademlia.lookup import LookupLimits
 from macula_actors.core.kademlia.record_store import RecordLimits
 from macula_actors.core.kademlia.republish import RepublishSettings
+from macula_actors.core.kademlia.sender_limits import SenderLimits
 from macula_actors.core.peer.admission import AdmissionLimits
 from macula_actors.core.peer.backoff import Backoff
 from macula_actors.core.peer.handshake import HandshakeSettings, Security
@@ -86,6 +87,7 @@ class DhtConfig:
     data_dir: Path | None = None
     buckets: BucketLimits = field(default_factory=BucketLimits)
     records: RecordLimits = field(default_factory=RecordLimits)
+    senders: SenderLimits = field(default_factory=SenderLimits)
     republish: RepublishSettings = field(default_factory=lambda: RepublishSettings(max_batch=8))
     find: LookupLimits = field(default_factory=lambda: LookupLimits(alpha=5, stop_after=3))
     locate: LookupLimits = field(default_factory=LookupLimits)
@@ -98,6 +100,7 @@ class DhtConfig:
     max_upkeep: int = 16  # lookups and stores at once that nobody waits for; a batch of ``republish`` may come on top
     max_jobs: int = 512  # of both, and of those that only hear of silent peers yet
     max_stores: int = 8  # STORE messages of one job in flight
+    max_repairs: int = 4  # STOREs to nodes that a find met, are among the closest, and had not what it found
     max_pings: int = 32  # in flight; a contact that comes then has to come again
     max_former: int = 64  # contacts that fell silent and are asked again now and then
     upkeep_interval: float = 1.0  # between two rounds of upkeep

@@ -167,9 +167,7 @@ class _Server:
             except Exception as error:  # noqa: BLE001 -- it is raised again by who asked
                 self._pipe.send(error)
 
-    async def start(
-        self, endpoints: Sequence[Endpoint], seeds: Sequence[Endpoint], engine: EngineName, k: int
-    ) -> None:
+    async def start(self, endpoints: Sequence[Endpoint], seeds: Sequence[Endpoint], engine: EngineName, k: int) -> None:
         for endpoint in endpoints:
             bootstrap = tuple(each for each in seeds if each != endpoint)
             is_first = endpoint == seeds[0]

@@ -16,8 +16,17 @@ from macula_actors.cli.loops import Loop
 from macula_actors.config_sources import PREFIX, toml_line
 from macula_actors.errors import MaculaError
 from macula_actors.node_config import NodeConfig
+from supervisors import SupervisorsError
 
-__all__ = ["InProcessNode", "LaunchError", "Launched", "ProcessNode", "is_node_variable", "until_answering"]
+__all__ = [
+    "InProcessNode",
+    "LaunchError",
+    "Launched",
+    "ProcessNode",
+    "is_node_variable",
+    "until_answering",
+    "until_ended",
+]
 
 _UPSTREAM: Final = frozenset({"GATEWAY_PORT", "HEALTH_PORT", "NODE_HOST", "NODE_ID", "NODE_NAME"})
 _POLL: Final = 0.05  # seconds between two questions whether a node is there
@@ -74,6 +83,21 @@ async def until_answering(node: Launched, timeout: float) -> dict[str, Any]:
                     return status
     except TimeoutError as error:
         raise LaunchError(node.name, f"did not answer within {timeout:g} s") from error
+
+
+class _Ends(Protocol):
+    async def wait_stopped(self) -> object: ...
+
+
+async def until_ended(node: _Ends, stopping: asyncio.Event) -> str:
+    """Wait until ``stopping`` is set, or ``node`` gives up; return why it did, nothing if it did not."""
+    waited: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in (stopping.wait(), node.wait_stopped())]
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waited:
+            each.cancel()
+    return "" if stopping.is_set() else f"gave up: {waited[1].result()}"
 
 
 class ProcessNode:
@@ -136,26 +160,40 @@ class ProcessNode:
 
 
 class InProcessNode:
-    """A node in this operating system process, on the running loop."""
+    """A node in this operating system process, on the running loop, in a task that starts it and stops it."""
 
     def __init__(self, name: str, options: Mapping[str, Any], admin: Path) -> None:
-        from macula_actors.node import Node  # noqa: PLC0415 -- only who runs nodes needs all of the mesh
-
         self.name = name
         self.admin = admin
-        self._node = Node(NodeConfig(**options))
+        self._config = NodeConfig(**options)
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[str] | None = None
 
     async def start(self) -> None:
-        """Start it."""
-        await self._node.start()
+        """Begin."""
+        self._task = asyncio.ensure_future(self._run())
 
     async def wait(self) -> str:
-        """Wait until its root supervisor gives up; return why."""
-        return f"gave up: {await self._node.wait_stopped()}"
+        """Wait until its root supervisor gives up, or it does not start; return why."""
+        if self._task is None:
+            raise LaunchError(self.name, "is not started")
+        await asyncio.wait({self._task})
+        return self._task.result()
 
     async def stop(self) -> None:
         """Stop it."""
-        await self._node.stop()
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> str:
+        from macula_actors.node import Node  # noqa: PLC0415 -- only who runs nodes needs all of the mesh
+
+        try:
+            async with Node(self._config) as node:
+                return await until_ended(node, self._stopping)
+        except (MaculaError, SupervisorsError, OSError) as error:
+            return f"did not start: {error}"
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -9,21 +9,17 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from macula_actors.cli.launch import LaunchError, until_ended
 from macula_actors.cli.logs import configure_logs
 from macula_actors.cli.loops import Loop, loop_factory
 from macula_actors.cli.output import failures_told, stop
 from macula_actors.config_values import Mode
-from macula_actors.errors import MaculaError
 from macula_actors.node_config import NodeConfig
 
 __all__ = ["register", "run_node"]
 
 _STOP_TIMEOUT: Final = 10.0  # seconds
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class _GaveUpError(MaculaError):
-    """The node's root supervisor ended by itself."""
 
 
 def register(app: typer.Typer) -> None:
@@ -81,9 +77,11 @@ async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
     await running.start()
     try:
         _say_ready(config, running.node_id.hex(), str(running.endpoint), as_json=as_json)
-        await _first(stopping.wait(), _gives_up(running))
+        problem = await until_ended(running, stopping)
     finally:
         await _stop_in_time(running)
+    if problem:
+        raise LaunchError(config.name, problem)
 
 
 def _load(path: Path | None, options: dict[str, Any]) -> NodeConfig:
@@ -110,22 +108,6 @@ def _say_ready(config: NodeConfig, node_id: str, endpoint: str, *, as_json: bool
     facts = {"name": config.name, "node_id": node_id, "mode": config.mode.value, "endpoint": endpoint}
     line = f"{config.mode} node {config.name} {node_id} is ready at {endpoint}"
     print(json.dumps({"ready": facts}) if as_json else line, flush=True)
-
-
-async def _gives_up(running: Any) -> None:
-    reason = await running.wait_stopped()
-    raise _GaveUpError(f"the node gave up: {reason}")
-
-
-async def _first(*waiting: Any) -> None:
-    tasks = [asyncio.ensure_future(each) for each in waiting]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in tasks:
-            each.cancel()
-    for each in done:
-        each.result()
 
 
 async def _stop_in_time(running: Any) -> None:

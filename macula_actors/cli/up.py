@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -67,6 +67,7 @@ class _Run:
         self._loop = loop
         self._as_json = as_json
         self._nodes: list[Launched] = []
+        self._waves: list[list[Launched]] = []
         self._statuses: dict[str, dict[str, Any]] = {}
         self._watchers: list[asyncio.Future[str]] = []
         self._stopping = asyncio.Event()
@@ -113,23 +114,21 @@ class _Run:
             await asyncio.wait(waited - {self._ended})
 
     async def _start_all(self, directory: Path, timeout: float) -> None:
-        total = len(self._topology.nodes)
-        with error_console().status(f"{self._topology.name}: starting {total} nodes ...") as status:
-            async with asyncio.timeout(timeout) as deadline:
-                try:
+        try:
+            async with asyncio.timeout(timeout):
+                with error_console().status(f"{self._topology.name}: starting nodes ...") as status:
                     for wave in waves(self._topology.nodes):
                         await self._start(wave, directory, timeout)
-                        status.update(f"{self._topology.name}: {len(self._statuses)} of {total} nodes started ...")
+                        status.update(f"{self._topology.name}: {self._count(self._statuses)} started ...")
                     await self._until_joined(status)
-                except TimeoutError as error:
-                    if not deadline.expired():
-                        raise
-                    missing = [each.name for each in self._topology.nodes if not self._has_joined(each.name)]
-                    raise LaunchError(", ".join(missing), f"did not join within {timeout:g} s") from error
+        except TimeoutError as error:
+            missing = [each.name for each in self._topology.nodes if not self._has_joined(each.name)]
+            raise LaunchError(", ".join(missing), f"did not join within {timeout:g} s") from error
 
     async def _start(self, wave: Iterable[NodeSpec], directory: Path, timeout: float) -> None:
         endpoints = {name: status["endpoint"] for name, status in self._statuses.items()}
         started = [self._launched(each, directory, endpoints) for each in wave]
+        self._waves.append(started)
         for node in started:
             self._nodes.append(node)
             await node.start()
@@ -156,8 +155,11 @@ class _Run:
             await asyncio.sleep(_POLL)
             for node in self._nodes:
                 self._statuses[node.name] = await until_answering(node, _POLL * 100)
-            joined = sum(self._has_joined(each.name) for each in self._nodes)
-            status.update(f"{self._topology.name}: {joined} of {len(self._nodes)} nodes joined ...")
+            joined = [each for each in self._statuses if self._has_joined(each)]
+            status.update(f"{self._topology.name}: {self._count(joined)} joined ...")
+
+    def _count(self, nodes: Collection[str]) -> str:
+        return f"{len(nodes)} of {len(self._topology.nodes)} nodes"
 
     def _has_joined(self, name: str) -> bool:
         return bool(self._statuses.get(name, {}).get("has_joined"))
@@ -211,8 +213,8 @@ class _Run:
         return f"{len(failed)} of {len(results)} checks failed: {'; '.join(failed)}" if failed else ""
 
     async def _stop_all(self) -> None:
-        for node in reversed(self._nodes):
-            await node.stop()
+        for wave in reversed(self._waves):
+            await asyncio.gather(*(node.stop() for node in wave))
         if self._watchers:
             await asyncio.wait(self._watchers)  # they show the last lines
 

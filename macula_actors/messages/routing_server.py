@@ -83,7 +83,7 @@ class FindClosest(NamedTuple):
 
 
 class StoreLocal(NamedTuple):
-    """Keep ``payload`` under ``key`` for ``ttl`` seconds, here only. Answered with the `Record`."""
+    """Keep ``payload`` under ``key`` for ``ttl`` seconds, here only: see `store_local`. Answered with the `Record`."""
 
     key: NodeId
     payload: Value
@@ -174,6 +174,7 @@ class RoutingStats:
     pings: int  # under way
     handled: int  # messages of peers
     refused: int  # of those, and of what callers asked for
+    throttled: int = 0  # of those: STOREs of peers that were at their limits; see `DhtConfig.senders`
 
 
 async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TIMEOUT) -> bool:
@@ -201,6 +202,9 @@ async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple
 
 async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int = DEFAULT_TTL) -> Record:
     """Keep ``payload`` under ``key`` for ``ttl`` seconds, at this node only: it is found by who asks this node.
+
+    That is no `store`: this node gives it to no other and does not seal it again, so it is gone when ``ttl`` is over or
+    the node ends. A find of another node meets it only if its way leads by here; who has found it may pass it on.
 
     Raises:
         LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.

@@ -58,6 +58,8 @@ RETRY_AFTER: Final = 0.05  # seconds that RpcHandler is given to be restarted
 MAX_MS: Final = 2**32 - 1  # that the wire carries
 
 _OWN: Final = "this node"
+_ALL_PATHS: Final = tuple(Path)
+_NONE: Final[frozenset[NodeId]] = frozenset()
 
 LOCAL: Final = "local"
 """The path, in `RpcStats`, of calls of this node's own handlers."""
@@ -288,7 +290,7 @@ class _Calling:
             procedure=self._procedure,
             now=self._system.now(),
             deadline=self._deadline,
-            paths=tuple(Path) if paths is None else paths,
+            paths=_ALL_PATHS if paths is None else paths,
             connected=await self._connected(providers) if connected is None else connected,
             max_attempts=self._options.max_attempts,
         )
@@ -317,10 +319,10 @@ class _Calling:
 
     async def _connected(self, providers: tuple[Provider, ...]) -> frozenset[NodeId]:
         """Return the providers that are connected, of those that can't be dialled."""
-        undialled = tuple(each.node_id for each in providers if each.endpoint is None)
+        undialled = [each.node_id for each in providers if each.endpoint is None]
         if not undialled:
-            return frozenset()
-        located: Located = await self.ask(Locate(undialled))
+            return _NONE
+        located: Located = await self.ask(Locate(tuple(undialled)))
         return located.connected
 
     async def _attempt(self, attempt: Attempt, *, is_last: bool) -> Value:

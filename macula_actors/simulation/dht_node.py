@@ -285,7 +285,7 @@ class DhtNode:
 
     def _looked_up(self, result: LookupResult[Record], on_end: Callable[[LookupResult[Record]], None] | None) -> None:
         if result.target != self.node_id:
-            self.table.looked_up(result.target, self._network.now)
+            self.table.looked_up(result.target, self._network.now, self._rng)
         if on_end is not None:
             on_end(result)
 

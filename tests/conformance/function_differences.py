@@ -180,13 +180,13 @@ DIFFERENCES = [
         lambda args, was: was is not REFUSED and not (all(args[:2]) and len(args[2].get("call_id", b"")) == 16),
     ),
     Difference(
-        of("macula_rpc_routing:route_or_deliver"),
+        of("macula_pubsub_routing:route_or_deliver", "macula_rpc_routing:route_or_deliver"),
         "D-56",
         "What has arrived is delivered, after however many hops.",
         lambda args, was: was is REFUSED and args[1][b"destination_node_id"] == args[0],
     ),
     Difference(
-        of("macula_rpc_routing:route_or_deliver"),
+        of("macula_pubsub_routing:route_or_deliver", "macula_rpc_routing:route_or_deliver"),
         "D-56",
         "The next hop is nearer to the destination than this node, and is not the source.",
         lambda args, was: was[0] == "forward" and not makes_progress(args[0], args[1], was[1]),
@@ -203,7 +203,6 @@ DROPPED = {
 
 NOT_YET_PORTED = {
     "macula_protocol_encoder": "core/wire, which frames.json compares",
-    "macula_pubsub_routing": "publish and subscribe",
     "macula_routing_protocol": "core/wire, which frames.json compares",
     "macula_time": "nothing needs it yet",
 }

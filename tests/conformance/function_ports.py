@@ -18,7 +18,7 @@ from macula_actors.core.rpc.routing import Deliver, ForwardTo, decide
 from macula_actors.core.rpc.selector import Selector, Strategy
 from macula_actors.core.uri import NodeUri
 from macula_actors.core.wire.fields import read, write
-from macula_actors.core.wire.messages import Call, Reply, RpcRoute
+from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, Reply, RpcRoute
 from macula_actors.core.wire.types import MessageType
 from tests.conformance.erlang_terms import Atom
 
@@ -144,7 +144,18 @@ def name_validate(name, options=None):
 
 
 LOCAL, REMOTE, NO_PROVIDER = Atom("local"), Atom("remote"), (Atom("error"), Atom("no_provider"))
-CALL = Call(procedure="any", args=b"", call_id=bytes(16))  # for envelopes of which only the outside matters
+CALL = RpcRoute(  # what is in an envelope of which only the outside matters
+    destination_node_id=b"any",
+    source_node_id=b"any",
+    payload_type="call",
+    payload=Call(procedure="any", args=b"", call_id=bytes(16)),
+)
+EVENT = PubsubRoute(
+    destination_node_id=b"any",
+    source_node_id=b"any",
+    topic="any",
+    payload=Publish(topic="any", payload=b"", message_id=bytes(16)),
+)
 
 
 def first_of(providers, selector, turn=0):
@@ -213,26 +224,47 @@ def wrap(payload_class, source, destination, payload, max_hops):
     return {**fields, b"payload": {Atom(key.decode()): value for key, value in fields[b"payload"].items()}}
 
 
-def decision_of(local_id, envelope, contacts=()):
-    """Return what is done with ``envelope``, whatever is in it.
+def wrap_publish(source, destination, payload, max_hops):
+    """Return the envelope around ``payload``, of which only the topic has to be there."""
+    given = {key if isinstance(key, bytes) else key.encode(): value for key, value in payload.items()}
+    publish = read(Publish, {b"payload": b"", b"message_id": bytes(16), **given})
+    envelope = PubsubRoute(
+        destination_node_id=destination,
+        source_node_id=source,
+        topic=publish.topic,
+        payload=publish,
+        max_hops=max_hops,
+    )
+    fields = write(envelope)
+    return {**fields, b"payload": {key: fields[b"payload"][key] for key in given}}
+
+
+def decision_of(outside, local_id, envelope, contacts=()):
+    """Return what is done with ``envelope``, whatever is in it; what it has not is as ``outside``.
 
     Raises:
         ValueError: it has no destination.
     """
-    outside = {b"source_node_id": b"any", b"payload_type": b"call", **envelope, b"payload": write(CALL)}
-    if b"destination_node_id" not in outside:
+    filled = {**write(outside), **envelope, b"payload": write(outside.payload)}
+    if b"destination_node_id" not in envelope:
         raise ValueError("no destination")
-    return decide(node_id(local_id), read(RpcRoute, {b"hop_count": 0, b"max_hops": 10, **outside}), contacts)
+    return decide(node_id(local_id), read(type(outside), filled), contacts)
 
 
-def route_or_deliver(local_id, envelope, nodes):
+def is_delivered(outside, *args):
+    return isinstance(decision_of(outside, *args), Deliver)
+
+
+def route_or_deliver(outside, name, local_id, envelope, nodes):
+    """Return what is done with ``envelope``; its field ``name`` is told with what is delivered."""
     table = RoutingTable(node_id(local_id), BucketLimits(k=20, max_per_address=1000))
     terms = {NodeId.normalize(each[Atom("node_id")]): each for each in nodes}
     for each in terms:
         table.seen(Contact(Endpoint("192.0.2.1", 9443), each), 0.0)
-    match decision_of(local_id, envelope, table.closest(NodeId.normalize(envelope[b"destination_node_id"]), 20)):
+    closest = table.closest(NodeId.normalize(envelope[b"destination_node_id"]), 20)
+    match decision_of(outside, local_id, envelope, closest):
         case Deliver():
-            return Atom("deliver"), envelope[b"payload_type"], envelope[b"payload"]
+            return Atom("deliver"), envelope[name], envelope[b"payload"]
         case ForwardTo(contacts, route):
             return Atom("forward"), terms[contacts[0].node_id], {**envelope, b"hop_count": route.hop_count}
         case refused:
@@ -261,6 +293,9 @@ PORTS = {
     ("macula_protocol_types", "message_type_id"): message_type_id,
     ("macula_protocol_types", "message_type_name"): lambda number: Atom(MessageType(number).label),
     ("macula_provider_selector", "select_provider"): select_provider,
+    ("macula_pubsub_routing", "route_or_deliver"): partial(route_or_deliver, EVENT, b"topic"),
+    ("macula_pubsub_routing", "should_deliver_locally"): partial(is_delivered, EVENT),
+    ("macula_pubsub_routing", "wrap_publish"): wrap_publish,
     ("macula_pubsub_topic", "matches"): lambda topic, pattern: Pattern(text(pattern), HASH).matches(text(topic)),
     ("macula_pubsub_topic", "namespace"): of_text(names.namespace),
     ("macula_pubsub_topic", "normalize"): of_text(names.normalize),
@@ -290,8 +325,8 @@ PORTS = {
     ("macula_rpc_router", "select_provider"): select_by_strategy,
     ("macula_rpc_router", "select_provider_closest"): select_closest,
     ("macula_rpc_router", "select_provider_stateful"): select_by_state,
-    ("macula_rpc_routing", "route_or_deliver"): route_or_deliver,
-    ("macula_rpc_routing", "should_deliver_locally"): lambda *args: isinstance(decision_of(*args), Deliver),
+    ("macula_rpc_routing", "route_or_deliver"): partial(route_or_deliver, CALL, b"payload_type"),
+    ("macula_rpc_routing", "should_deliver_locally"): partial(is_delivered, CALL),
     ("macula_rpc_routing", "wrap_call"): partial(wrap, Call),
     ("macula_rpc_routing", "wrap_reply"): partial(wrap, Reply),
     ("macula_service_registry", "service_key"): open_key,

@@ -109,7 +109,7 @@ class GatewayClients(GenServer):
         peer = self._clients.pop(connection, None)
         if peer is not None:
             self._unindex(connection, peer)
-            demonitor(self._monitors.pop(connection), flush=True)
+            demonitor(self._monitors.pop(connection))
 
     def _index(self, connection: Ref, peer: PeerInfo) -> None:
         if peer.node_id is not None:

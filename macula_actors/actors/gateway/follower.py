@@ -12,7 +12,8 @@ from supervisors import whereis as find
 
 __all__ = ["Follower"]
 
-RETRY_AFTER: Final = 0.1  # seconds that the other server is given to be restarted
+RESTART_TIME: Final = 0.1  # seconds that the other server is given to be restarted
+RETRY_AFTER: Final = 1.0  # seconds until a server that has refused is asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Follower:
         self._answered = answered
         self._monitor: MonitorRef | None = None
         self._asked: set[RequestId] = set()
+        self._is_retrying = False
+        self._has_failed = False
         self.is_done = False
         self._begin()
 
@@ -51,12 +54,12 @@ class Follower:
         """Do what ``info`` asks for, if it is for this one; return whether it was."""
         match info:
             case Down(monitor=down) if down is self._monitor:
-                self._asked.clear()
-                self._again()
+                self._ended()
             case Response(request) if request in self._asked:
                 self._asked.discard(request)
                 self._take(request)
             case _TryAgain(follower) if follower is self:
+                self._is_retrying = False
                 self._begin()
             case _:
                 return False
@@ -65,24 +68,34 @@ class Follower:
     def _begin(self) -> None:
         server = find(self._server)
         if server is None:
-            self._again()
+            self._try_again(RESTART_TIME)
             return
         if self._monitor is None:
             self._monitor = monitor(server)
+        self._has_failed = False
         self._asked = {send_request(server, request) for request in self._requests()}
 
-    def _again(self) -> None:
+    def _ended(self) -> None:
         self._monitor = None
+        self._asked.clear()
         self.is_done = False
-        send_after(RETRY_AFTER, current(), _TryAgain(self))
+        self._try_again(RESTART_TIME)
+
+    def _try_again(self, delay: float) -> None:
+        if not self._is_retrying:
+            self._is_retrying = True
+            send_after(delay, current(), _TryAgain(self))
 
     def _take(self, request: RequestId) -> None:
         try:
             answer = request.result()
-        except CallError:
-            return  # it has ended: its Down is on the way
-        except MaculaError as error:
-            logger.warning("{} refuses what is asked of it at each start: {}", self._server, error)
+        except (CallError, MaculaError) as error:
+            logger.warning("{} does not take what is asked of it at each start: {}", self._server, error)
+            self._has_failed = True
+        else:
+            self._answered(answer)
+        if self._asked:
             return
-        self._answered(answer)
-        self.is_done = not self._asked
+        self.is_done = not self._has_failed
+        if self._has_failed:
+            self._try_again(RETRY_AFTER)

@@ -145,7 +145,7 @@ class Gateway(GenServer):
     def _down(self, connection: Ref) -> None:
         if self._peers.pop(connection, None) is None:
             return
-        demonitor(self._monitors.pop(connection), flush=True)
+        demonitor(self._monitors.pop(connection))
         cast(GATEWAY_CLIENTS, ClientDisconnected(connection))
         cast(GATEWAY_MESH, SessionDown(connection))
 

@@ -161,7 +161,7 @@ class GatewayMesh(GenServer):
         node_id, watch = self._connections.pop(connection, (None, None))
         if node_id is None or watch is None:
             return
-        demonitor(watch, flush=True)
+        demonitor(watch)
         self._sessions.remove(node_id, connection)
         if node_id not in self._sessions:
             self._relayed.pop(node_id, None)

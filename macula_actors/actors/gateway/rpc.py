@@ -236,7 +236,7 @@ class GatewayRpc(GenServer):
         self._over[connection] -= 1
         if not self._over[connection]:
             del self._over[connection]
-            demonitor(self._monitors.pop(connection), flush=True)
+            demonitor(self._monitors.pop(connection))
 
     def _schedule(self) -> None:
         if self._calls:

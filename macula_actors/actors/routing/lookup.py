@@ -14,6 +14,7 @@ from macula_actors.core.kademlia.delivery import Delivery
 from macula_actors.core.kademlia.exchange import Verdict, contacts_of, verdict_of
 from macula_actors.core.kademlia.lookup import Lookup
 from macula_actors.core.kademlia.lookup_decisions import Finished, LookupResult, Query, Wait
+from macula_actors.core.kademlia.read_repair import repairs
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.record_decisions import Refused
 from macula_actors.core.kademlia.record_store import RecordLimits, RecordStore, Slot
@@ -184,6 +185,7 @@ class LookupProcess(GenServer):
         match self.job.purpose:
             case Purpose.FIND_VALUE:
                 self._conclude(self._values(result))
+                self._repair(result)
             case Purpose.STORE:
                 self._deliver_to(result.contacts)
             case _:
@@ -229,6 +231,12 @@ class LookupProcess(GenServer):
         if slot not in self._stores:
             self._stores[slot] = Store(key=bytes(record.key), value=record.to_value())
         return self._stores[slot]
+
+    def _repair(self, result: LookupResult[Record]) -> None:
+        """Give what was found to those that should have it; nobody waits for that."""
+        latest = self._found.get_all(self.job.target, self._config.wall_clock_ms())
+        for contact, record in repairs(result, latest, self._config.max_repairs):
+            self._ask(_Question(contact, self._store_of(record)))
 
     def _takers(self, delivery: Delivery) -> int | MaculaError:
         takers = delivery.takers

@@ -27,6 +27,7 @@ from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.record_decisions import RecordRefusal, Refreshed, Stored
 from macula_actors.core.kademlia.record_decisions import Refused as RecordRefused
 from macula_actors.core.kademlia.record_store import RecordStore
+from macula_actors.core.kademlia.sender_limits import Excess, SenderBook
 from macula_actors.core.kademlia.table import RoutingTable
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import (
@@ -123,7 +124,7 @@ class RoutingServer(GenServer):
         self._node_id = config.identity.node_id
         self._system = System.current()
         self._clock_ms = config.wall_clock_ms()
-        self._handled = self._refused = 0
+        self._handled = self._refused = self._throttled = 0
         self._loading: RequestId | None = None
         self._wake = Alarm(_Wake())
         self._round_at = -inf
@@ -137,6 +138,7 @@ class RoutingServer(GenServer):
         self.own = OwnRecords(config.identity, self.records, published, config.republish, now)
         self.upkeep = Upkeep(config, self.contacts, self.records, self.own, now)
         self.upkeep.replication.resume(now, self._now_ms(), self._system.random)
+        self._senders = SenderBook(config.senders, self.records)
         self._pings = Pings(config)
         self._jobs = JobBook(config, self._job_failed)
         return Continue(None)
@@ -271,6 +273,7 @@ class RoutingServer(GenServer):
             pings=len(self._pings),
             handled=self._handled,
             refused=self._refused,
+            throttled=self._throttled,
         )
 
     # Messages of peers
@@ -290,26 +293,41 @@ class RoutingServer(GenServer):
                     return FindValueReply(result="nodes", nodes=nodes, request_id=request_id)
                 return FindValueReply(result="value", value=values, nodes=nodes, request_id=request_id)
             case Store(key=key, value=value, request_id=request_id):
-                self._keep(NodeId.normalize(key), value)
+                self._keep(sender.node_id, NodeId.normalize(key), value)
                 return StoreReply(request_id=request_id)
 
     def _closest(self, target: NodeId, sender: Contact) -> tuple[NodeInfo, ...]:
         table = self.contacts.table
         return node_infos_of(table.closest(target, self._config.buckets.k, without=sender.node_id))
 
-    def _keep(self, key: NodeId, value: Value) -> None:
+    def _keep(self, sender: NodeId | None, key: NodeId, value: Value) -> None:
         """Keep what a peer has sent. Of an older one than there is, it is told nothing: the newer one is kept."""
-        now_ms = self._now_ms()
+        now, now_ms = self._system.now(), self._now_ms()
+        if sender is None:
+            raise RefusedError("no_node_id", "who sends this did not say who it is")
+        self._check(self._senders.sent(sender, now))
         record = Record.from_value(key, value, security=self._config.security, now_ms=now_ms)
-        match self.records.put(record, now_ms):
+        slot = record.key, record.owner
+        is_new = slot not in self.records
+        if is_new:
+            self._check(self._senders.room(sender, now))
+        put = self.records.put(record, now_ms)
+        if is_new and isinstance(put, Stored):
+            self._senders.brought(sender, slot, now)
+        match put:
             case Stored() | Refreshed():
-                self.upkeep.replication.heard(record, self._system.now(), self._system.random)
+                self.upkeep.replication.heard(record, now, self._system.random)
             case RecordRefused(RecordRefusal.FULL):
                 raise OverloadedError("records")
             case RecordRefused(reason):
                 raise RefusedError(reason, "the record is not kept")
             case _:
                 pass
+
+    def _check(self, excess: Excess | None) -> None:
+        if excess is not None:
+            self._throttled += 1
+            raise OverloadedError(excess.what, excess.limit)
 
     # Contacts
 
@@ -376,7 +394,7 @@ class RoutingServer(GenServer):
             return
         self._seen(contact, contact.node_id, now)
         if ping.bootstrap is not None:
-            self.upkeep.joining.answered(ping.bootstrap, now)
+            self.upkeep.joining.answered(ping.bootstrap, now, self._system.random)
             self.upkeep.join((contact,))
         self._tell(ping, contact.node_id)
 

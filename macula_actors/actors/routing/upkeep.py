@@ -28,6 +28,7 @@ __all__ = ["Round", "Upkeep"]
 
 MAX_GIFTS: Final = 64  # newcomers that wait for their records; replication sees to further ones
 KEYS_A_ROUND: Final = 2000  # that are looked at for a newcomer; 3 us each
+JITTER: Final = 0.2  # part of an interval by which it may be shorter, at random
 FORMER_A_ROUND: Final = 8  # lost contacts that are asked at once
 
 
@@ -128,7 +129,7 @@ class Upkeep:
                     if record.owner == self._node_id:
                         self._own.stored(record.key, now, rng)
             case Purpose.FIND_NODE | Purpose.FIND_VALUE:
-                self._looked_up(job, now, has_failed=has_failed)
+                self._looked_up(job, now, rng, has_failed=has_failed)
             case _:
                 pass
 
@@ -146,12 +147,12 @@ class Upkeep:
         """
         return self.is_joined and len(self._contacts) < min(self._config.locate.k, self._config.buckets.k)
 
-    def _looked_up(self, job: Job, now: float, *, has_failed: bool) -> None:
+    def _looked_up(self, job: Job, now: float, rng: Random, *, has_failed: bool) -> None:
         if job.target == self._refreshing:
             self._refreshing = None
         self.is_joined |= job.target == self._node_id and bool(len(self._contacts))
         if not has_failed and job.target != self._node_id:
-            self._contacts.table.looked_up(job.target, now)
+            self._contacts.table.looked_up(job.target, now, rng)
 
     def _next_job(self, now: float) -> float:
         if self._gifts or (self._is_join_due and self._refreshing is None):
@@ -203,7 +204,7 @@ class Upkeep:
         if now < self._former_at:
             return []
         if len(self._contacts):
-            self._former_at = now + self._config.refresh_after
+            self._former_at = now + self._config.refresh_after * (1 - JITTER * rng.random())
         else:
             self._isolated_rounds += 1
             self._former_at = now + self._config.backoff.delay(self._isolated_rounds, rng)

@@ -4,7 +4,6 @@ Erlang: macula_rpc_executor, macula_rpc_routing. What a handler raises is an ans
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -127,7 +126,7 @@ class RpcWorker(GenServer):
             result = handler(args)
         except Exception as error:
             return self._failed(work, handler_failure(error))
-        return result if inspect.isawaitable(result) else self._succeeded(work, result)
+        return result if hasattr(result, "__await__") else self._succeeded(work, result)
 
     def _without_handler(self, work: Invoke, from_: From) -> Reply | None:
         gateway = whereis(GATEWAY_RPC)

@@ -31,14 +31,19 @@ class Joining:
     Args:
         endpoints: whom to ask.
         backoff: between two failures of one.
-        rejoin_after: seconds between two questions of a node that knows others.
+        rejoin_after: seconds between two questions of a node that knows others, at most.
+        jitter: part of that by which it may be earlier, at random: else all nodes that were started together ask the
+            same few at once, for ever.
         now: the present; all are due.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], backoff: Backoff, *, rejoin_after: float, now: float) -> None:
+    def __init__(
+        self, endpoints: Iterable[Endpoint], backoff: Backoff, *, rejoin_after: float, now: float, jitter: float = 0.2
+    ) -> None:
         self._attempts: Final = {endpoint: _Attempt(now) for endpoint in endpoints}
         self._backoff: Final = backoff
         self._rejoin_after: Final = rejoin_after
+        self._jitter: Final = jitter
 
     def __len__(self) -> int:
         return len(self._attempts)
@@ -50,10 +55,10 @@ class Joining:
             self._attempts[endpoint].is_asked = True
         return due
 
-    def answered(self, endpoint: Endpoint, now: float) -> None:
+    def answered(self, endpoint: Endpoint, now: float, rng: Random) -> None:
         """Take note that a node answered there."""
         if endpoint in self._attempts:
-            self._attempts[endpoint] = _Attempt(now + self._rejoin_after)
+            self._attempts[endpoint] = _Attempt(now + self._rejoin_after * (1 - self._jitter * rng.random()))
 
     def failed(self, endpoint: Endpoint, now: float, rng: Random) -> None:
         """Take note that none did."""

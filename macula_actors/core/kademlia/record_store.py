@@ -214,6 +214,15 @@ class RecordStore:
         held = self._table.get((key, owner))
         return None if held is None or held.live_until <= now_ms else held.record
 
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, slot: object) -> bool:
+        return slot in self._table
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._table)
+
     def keys(self) -> tuple[NodeId, ...]:
         """Return the keys under which there is anything."""
         return tuple(self._shelves)

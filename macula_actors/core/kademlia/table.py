@@ -36,13 +36,22 @@ class RoutingTable:
         node_id: this node's.
         limits: of each bucket.
         refresh_after: seconds; a bucket in whose range nothing was looked up for so long needs a refresh. Paper, 2.3.
+        jitter: part of that by which it may be earlier, at random: nodes that start together shall not stay so.
     """
 
-    def __init__(self, node_id: NodeId, limits: BucketLimits | None = None, *, refresh_after: float = 3600.0) -> None:
+    def __init__(
+        self,
+        node_id: NodeId,
+        limits: BucketLimits | None = None,
+        *,
+        refresh_after: float = 3600.0,
+        jitter: float = 0.2,
+    ) -> None:
         self._node_id = node_id
         self._number = int.from_bytes(node_id)
         self._limits = limits or BucketLimits()
         self._refresh_after = refresh_after
+        self._jitter = jitter
         self._buckets: dict[int, KBucket] = {}  # none is empty
         self._occupied = 0  # a bit for each of them: the first in which its ids differ from this node's
         self._size = 0
@@ -140,9 +149,10 @@ class RoutingTable:
             found += [each.contact for each in bucket.nearest(number) if each.node_id != without]
         return found[:count]
 
-    def looked_up(self, target: NodeId, now: float) -> None:
+    def looked_up(self, target: NodeId, now: float, rng: Random) -> None:
         """Note that a lookup of ``target`` has ended: it has refreshed the bucket of its range."""
-        self._looked_up_at[self._node_id.bucket_index(target)] = now
+        earlier = self._refresh_after * self._jitter * rng.random()
+        self._looked_up_at[self._node_id.bucket_index(target)] = now - earlier
         self._next_refresh = None
 
     def to_refresh(self, now: float) -> list[int]:

@@ -4,6 +4,7 @@ Later versions of the original: one queue per subscription, bounded; v0.8 starts
 """
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
@@ -55,6 +56,9 @@ class BoundedQueue(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __iter__(self) -> Iterator[Item]:
+        return iter(tuple(self._items))
+
     @property
     def policy(self) -> FullPolicy:
         """What is done at the bound."""
@@ -100,14 +104,11 @@ class BoundedQueue(Generic[Item]):
         self._items.clear()
         return items
 
-    def remove_if(self, unwanted: "set[Item] | frozenset[Item]") -> None:
-        """Take those items out that are ``unwanted``."""
-        kept = [item for item in self._items if item not in unwanted]
-        self._items.clear()
-        self._items.extend(kept)
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(tuple(self._items))
+    def take_if(self, wanted: Callable[[Item], bool]) -> tuple[Item, ...]:
+        """Take those items that are ``wanted``; the others stay, in order."""
+        items = self.clear()
+        self._items.extend(item for item in items if not wanted(item))
+        return tuple(item for item in items if wanted(item))
 
     def _put_when_full(self, item: Item) -> tuple[Put, Item | None]:
         match self._policy:

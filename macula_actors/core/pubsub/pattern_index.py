@@ -5,7 +5,7 @@ after the other, so that no pattern takes longer than the others, however many w
 """
 
 from collections.abc import Hashable
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeVar
 
 from macula_actors.core.pubsub.topic import DOTTED, Dialect
 from macula_actors.errors import OverloadedError
@@ -13,8 +13,6 @@ from macula_actors.errors import OverloadedError
 __all__ = ["PatternIndex"]
 
 Subscriber = TypeVar("Subscriber", bound=Hashable)
-
-_Step: TypeAlias = "tuple[_Node[Subscriber], str]"  # a node, and the segment that leads on from it
 
 
 class PatternIndex(Generic[Subscriber]):
@@ -27,16 +25,11 @@ class PatternIndex(Generic[Subscriber]):
     def __init__(self, *, max_entries: int) -> None:
         self._max_entries: Final = max_entries
         self._roots: Final[dict[Dialect, _Node[Subscriber]]] = {}
-        self._patterns: Final[dict[Subscriber, dict[tuple[str, Dialect], None]]] = {}
         self._entries = 0
 
     def __len__(self) -> int:
         """Return how many pairs of a pattern and a subscriber there are."""
         return self._entries
-
-    def patterns_of(self, subscriber: Subscriber) -> tuple[tuple[str, Dialect], ...]:
-        """Return the patterns of ``subscriber`` in the order in which they came."""
-        return tuple(self._patterns.get(subscriber, ()))
 
     def add(self, pattern: str, subscriber: Subscriber, dialect: Dialect = DOTTED) -> bool:
         """Take the pair in; return whether it is new.
@@ -44,30 +37,29 @@ class PatternIndex(Generic[Subscriber]):
         Raises:
             OverloadedError: there are ``max_entries`` others.
         """
-        if (pattern, dialect) in self._patterns.get(subscriber, ()):
+        if self._find(pattern, subscriber, dialect) is not None:
             return False
         if self._entries >= self._max_entries:
             raise OverloadedError("patterns", self._max_entries)
-        self._patterns.setdefault(subscriber, {})[pattern, dialect] = None
+        node = self._roots.setdefault(dialect, _Node())
+        for segment in pattern.split(dialect.separator):
+            node = node.make_child(segment, dialect)
+        node.add(subscriber)
         self._entries += 1
-        self._reach(pattern, dialect).add(subscriber)
         return True
 
     def remove(self, pattern: str, subscriber: Subscriber, dialect: Dialect = DOTTED) -> bool:
         """Forget the pair; return whether it was there."""
-        its_patterns = self._patterns.get(subscriber, {})
-        if (pattern, dialect) not in its_patterns:
+        path = self._find(pattern, subscriber, dialect)
+        if path is None:
             return False
-        del its_patterns[pattern, dialect]
-        if not its_patterns:
-            del self._patterns[subscriber]
+        path[-1].drop(subscriber)
+        for node, segment in zip(path[-2::-1], reversed(pattern.split(dialect.separator)), strict=True):
+            node.prune(segment, dialect)
+        if path[0].is_empty:
+            del self._roots[dialect]
         self._entries -= 1
-        self._detach(pattern, dialect, subscriber)
         return True
-
-    def discard(self, subscriber: Subscriber) -> int:
-        """Forget all patterns of ``subscriber``; return how many there were."""
-        return sum(self.remove(pattern, subscriber, dialect) for pattern, dialect in self.patterns_of(subscriber))
 
     def match(self, topic: str) -> tuple[Subscriber, ...]:
         """Return the subscribers with a pattern that matches ``topic``, each once."""
@@ -78,26 +70,16 @@ class PatternIndex(Generic[Subscriber]):
                     found.update(node.subscribers)
         return tuple(found)
 
-    def _reach(self, pattern: str, dialect: Dialect) -> "_Node[Subscriber]":
-        """Return the node of ``pattern``, with those on the way to it, made if need be."""
-        node = self._roots.setdefault(dialect, _Node())
+    def _find(self, pattern: str, subscriber: Subscriber, dialect: Dialect) -> "list[_Node[Subscriber]] | None":
+        """Return the nodes from the root to that of ``pattern``; None if ``subscriber`` is not there."""
+        node = self._roots.get(dialect)
+        path = [] if node is None else [node]
         for segment in pattern.split(dialect.separator):
-            node = node.child(segment, dialect)
-        return node
-
-    def _detach(self, pattern: str, dialect: Dialect, subscriber: Subscriber) -> None:
-        """Remove ``subscriber`` from the node of ``pattern``, and the nodes that led only there."""
-        node = self._roots[dialect]
-        path: list[_Step[Subscriber]] = []
-        for segment in pattern.split(dialect.separator):
-            path.append((node, segment))
-            node = node.child(segment, dialect)
-        node.drop(subscriber)
-        while path and node.is_empty:
-            node, segment = path.pop()
-            node.prune(segment, dialect)
-        if self._roots[dialect].is_empty:
-            del self._roots[dialect]
+            node = None if node is None else node.child(segment, dialect)
+            if node is None:
+                return None
+            path.append(node)
+        return path if path[-1].subscribers is not None and subscriber in path[-1].subscribers else None
 
 
 class _Node(Generic[Subscriber]):
@@ -115,26 +97,25 @@ class _Node(Generic[Subscriber]):
     def is_empty(self) -> bool:
         return not self.children and self.one is None and self.many is None and not self.subscribers
 
-    def child(self, segment: str, dialect: Dialect) -> "_Node[Subscriber]":
-        """Return the node that ``segment`` of a pattern leads to, made if need be."""
+    def child(self, segment: str, dialect: Dialect) -> "_Node[Subscriber] | None":
+        """Return the node that ``segment`` of a pattern leads to."""
         if segment == dialect.many:
-            self.many = self.many or _Node()
             return self.many
-        if segment == dialect.one:
-            self.one = self.one or _Node()
-            return self.one
-        found = self.children.get(segment)
+        return self.one if segment == dialect.one else self.children.get(segment)
+
+    def make_child(self, segment: str, dialect: Dialect) -> "_Node[Subscriber]":
+        """Return the same, made if need be."""
+        found = self.child(segment, dialect)
         if found is None:
-            found = self.children[segment] = _Node()
+            found = _Node()
+            self._set_child(segment, dialect, found)
         return found
 
     def prune(self, segment: str, dialect: Dialect) -> None:
-        if segment == dialect.many:
-            self.many = None
-        elif segment == dialect.one:
-            self.one = None
-        else:
-            del self.children[segment]
+        """Forget the node that ``segment`` leads to if nothing is left there."""
+        child = self.child(segment, dialect)
+        if child is not None and child.is_empty:
+            self._set_child(segment, dialect, None)
 
     def add(self, subscriber: Subscriber) -> None:
         if self.subscribers is None:
@@ -143,9 +124,18 @@ class _Node(Generic[Subscriber]):
 
     def drop(self, subscriber: Subscriber) -> None:
         if self.subscribers is not None:
-            self.subscribers.pop(subscriber, None)
-        if not self.subscribers:
-            self.subscribers = None
+            del self.subscribers[subscriber]
+        self.subscribers = self.subscribers or None
+
+    def _set_child(self, segment: str, dialect: Dialect, node: "_Node[Subscriber] | None") -> None:
+        if segment == dialect.many:
+            self.many = node
+        elif segment == dialect.one:
+            self.one = node
+        elif node is None:
+            del self.children[segment]
+        else:
+            self.children[segment] = node
 
 
 def _ends(root: _Node[Subscriber], segments: list[str]) -> list[_Node[Subscriber]]:
@@ -156,26 +146,27 @@ def _ends(root: _Node[Subscriber], segments: list[str]) -> list[_Node[Subscriber
     """
     reached = [root]
     stayed: list[_Node[Subscriber]] = []
-    _stay(reached, stayed)
+    if root.many is not None:
+        _stay(root.many, stayed)
     for segment in segments:
         following: list[_Node[Subscriber]] = []
-        for node in (*reached, *stayed) if stayed else reached:
+        for node in reached + stayed:
             child = node.children.get(segment)
             if child is not None:
                 following.append(child)
             if node.one is not None:
                 following.append(node.one)
+        for node in following:
+            if node.many is not None:
+                _stay(node.many, stayed)
+        if not following and not stayed:
+            return []
         reached = following
-        if not reached and not stayed:
-            break
-        _stay(reached, stayed)
     return reached + stayed
 
 
-def _stay(reached: list[_Node[Subscriber]], stayed: list[_Node[Subscriber]]) -> None:
-    """Add to ``stayed`` the nodes after a ``many`` that follows one of those ``reached``."""
-    for node in reached:
-        many = node.many
-        while many is not None and many not in stayed:
-            stayed.append(many)
-            many = many.many
+def _stay(node: _Node[Subscriber] | None, stayed: list[_Node[Subscriber]]) -> None:
+    """Add to ``stayed`` the node after a ``many``, and those after another one that follows at once."""
+    while node is not None and node not in stayed:
+        stayed.append(node)
+        node = node.many

@@ -1,48 +1,67 @@
-"""Where a routed call goes next. Erlang: macula_rpc_routing, whose calls went in circles (D-56)."""
+"""Where a routed call or event goes next.
+
+Erlang: macula_rpc_routing, macula_pubsub_routing: alike, and what they routed went in circles (D-56).
+"""
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar, overload
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.messages import Call, Reply, RpcRoute
+from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, Reply, RpcRoute
 
-__all__ = ["Decision", "Deliver", "ForwardTo", "Refuse", "decide"]
+__all__ = ["Decision", "Deliver", "EventDecision", "ForwardTo", "Refuse", "decide"]
+
+Payload_co = TypeVar("Payload_co", covariant=True)
+Route_co = TypeVar("Route_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Generic[Payload_co]):
     """It is for this node."""
 
-    payload: Call | Reply
+    payload: Payload_co
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardTo:
+class ForwardTo(Generic[Route_co]):
     """Send ``route`` to the first of ``contacts`` that takes it: at least one, nearest to the destination first."""
 
     contacts: tuple[Contact, ...]
-    route: RpcRoute
+    route: Route_co
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with a failure: MAX_HOPS_EXCEEDED or NO_ROUTE."""
+    """It gets no further: MAX_HOPS_EXCEEDED or NO_ROUTE. A call is answered with that."""
 
     code: Code
 
 
-Decision: TypeAlias = Deliver | ForwardTo | Refuse
+Decision: TypeAlias = Deliver[Call | Reply] | ForwardTo[RpcRoute] | Refuse
+EventDecision: TypeAlias = Deliver[Publish] | ForwardTo[PubsubRoute] | Refuse
+
+
+@overload
+def decide(
+    local_id: NodeId, route: RpcRoute, candidates: Iterable[Contact], previous_hop: NodeId | None = None
+) -> Decision: ...
+
+
+@overload
+def decide(
+    local_id: NodeId, route: PubsubRoute, candidates: Iterable[Contact], previous_hop: NodeId | None = None
+) -> EventDecision: ...
 
 
 def decide(
-    local_id: NodeId, route: RpcRoute, candidates: Iterable[Contact], previous_hop: NodeId | None = None
-) -> Decision:
+    local_id: NodeId, route: RpcRoute | PubsubRoute, candidates: Iterable[Contact], previous_hop: NodeId | None = None
+) -> Deliver[Call | Reply | Publish] | ForwardTo[RpcRoute | PubsubRoute] | Refuse:
     """Return what the node ``local_id`` does with ``route``.
 
-    Each hop is strictly nearer to the destination by XOR than the one before, so no node sees a call twice.
+    Each hop is strictly nearer to the destination by XOR than the one before, so no node sees a call or an event twice.
 
     Args:
         local_id: this node.

@@ -167,6 +167,18 @@ async def test_who_is_restarted_is_told_of_all_peers_again(system, victim):
     await until(ready)
 
 
+async def test_a_peer_that_came_while_the_clients_were_being_restarted_is_a_client_then(system):
+    await start(system)
+    (up,) = await peers_of(system, 2)
+    await suspend(GATEWAY_CLIENTS)
+    tell(system, up)
+    await wait_until_idle(system)
+
+    await kill(system.whereis(GATEWAY_CLIENTS))
+
+    await wired(2)
+
+
 async def test_peers_that_went_while_the_gateway_was_away_are_not_told_of(system):
     rest = await start(system)
     rest.peers = await peers_of(system, 2, 3)

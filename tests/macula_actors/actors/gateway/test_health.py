@@ -20,6 +20,7 @@ from macula_actors.messages.names import (
     GATEWAY_RPC,
     GATEWAY_SYSTEM,
     GATEWAY_WORKERS_SUP,
+    RPC_HANDLER,
 )
 from macula_actors.systems.gateway_system import GatewaySystem
 from supervisors import Shutdown, StartError, restart_child, stop, suspend, terminate_child
@@ -162,9 +163,12 @@ async def are_counted(count):
     return await sample("macula_gateway_clients_total") == count
 
 
+@pytest.mark.slow
 async def test_a_metric_that_nobody_counts_at_the_moment_is_left_out(system):
     await start(system)
     assert await sample("macula_connections") is None  # the stand-in has no pool
+    await suspend(RPC_HANDLER)
+    assert await sample("macula_rpc_calls_total", path="direct", outcome="carried") is None
     assert await sample("macula_dht_contacts") == 7
 
 

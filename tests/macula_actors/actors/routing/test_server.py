@@ -8,6 +8,7 @@ from macula_actors.core.kademlia.bucket import BucketLimits
 from macula_actors.core.kademlia.lookup import LookupLimits
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
+from macula_actors.core.kademlia.sender_limits import SenderLimits
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.wire.messages import (
@@ -442,6 +443,81 @@ async def test_a_forged_unsigned_or_unreadable_record_is_refused():
             await handle(node, Store(key=bytes(KEY), value=5))
         assert await node.local(KEY) == []
         assert (await node.stats()).refused == 3
+
+
+async def test_a_sender_may_bring_so_much_whoever_owns_it_and_then_is_refused():
+    async with dht() as network:
+        node = await network.node(senders=SenderLimits(stores_per_minute=100, records_per_minute=2))
+        for owner in (8, 9):
+            await handle(node, a_store(a_record(owner)))
+        with pytest.raises(OverloadedError, match="new records of one sender"):
+            await handle(node, a_store(a_record(7)))
+        await handle(node, a_store(a_record(9, sequence=2)))  # that is no new one
+
+        assert (await node.stats()).throttled == 1
+        await handle(node, a_store(a_record(7)), Contact(NOWHERE, key("another sender")))
+        assert len(await node.local(KEY)) == 3
+
+
+async def test_a_sender_of_too_many_stores_is_refused_for_a_while():
+    async with dht() as network:
+        node = await network.node(senders=SenderLimits(stores_per_minute=2))
+        store = a_store(a_record(ttl=3600))
+        await handle(node, store)
+        await handle(node, store)
+        with pytest.raises(OverloadedError, match="STOREs of one sender"):
+            await handle(node, store)
+        await asyncio.sleep(30.0)
+
+        await handle(node, store)
+
+
+async def test_a_thousand_records_at_once_are_no_excess():
+    async with dht() as network:
+        node = await network.node()
+        for number in range(1000):
+            await handle(node, a_store(a_record(9, key(number))))
+
+        assert (await node.stats()).throttled == 0
+        assert (await node.stats()).records.records == 1000
+
+
+async def test_those_of_the_closest_that_lack_a_record_get_it_from_who_finds_it():
+    async with dht() as network:
+        nodes = await network.network(6)
+        for node in nodes[:3]:
+            await handle(node, a_store(a_record(1)))  # of the first node, which does not publish it
+
+        assert await nodes[5].find(KEY) == [PAYLOAD]
+        missing = [node for node in nodes[:5] if not await node.local(KEY)]
+        closer = [node for node in missing if node.node_id in {each.node_id for each in nearest(nodes[:5], 3)}]
+        await asyncio.sleep(1.0)
+
+        assert [await node.local(KEY) for node in closer] == [[PAYLOAD]] * len(closer)
+
+
+async def test_all_closest_get_the_latest_when_a_find_has_asked_them_all():
+    async with dht() as network:
+        nodes = await network.network(6, find=LookupLimits(alpha=5))
+        await handle(nodes[0], a_store(a_record(9, payload={"a": 0})))
+        await handle(nodes[1], a_store(a_record(9, payload=PAYLOAD, sequence=2)))
+
+        assert await nodes[5].find(KEY) == [PAYLOAD]
+        await asyncio.sleep(1.0)
+
+        assert [await node.local(KEY) for node in nodes[:5]] == [[PAYLOAD]] * 5
+        assert network.wires.sent["Store"] == 4
+
+
+async def test_a_find_repairs_no_more_than_it_may():
+    async with dht() as network:
+        nodes = await network.network(6, find=LookupLimits(alpha=5), max_repairs=2)
+        await handle(nodes[0], a_store(a_record(9)))
+
+        await nodes[5].find(KEY)
+        await asyncio.sleep(1.0)
+
+        assert network.wires.sent["Store"] == 2
 
 
 async def test_nobody_but_the_owner_replaces_a_record():

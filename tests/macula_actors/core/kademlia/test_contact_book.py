@@ -4,7 +4,7 @@ import pytest
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.bucket import BucketLimits
-from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, Ping
+from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, Ping, Updated
 from macula_actors.core.kademlia.contact_book import ContactBook
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.table import RoutingTable, SavedContact
@@ -91,3 +91,12 @@ def test_the_evicted_are_remembered_until_they_are_seen_again_removed_or_too_man
 def test_hearsay_is_for_a_ping(book):
     assert book.heard_of(contact(1)) == Ping(contact(1))
     assert len(book) == 0
+
+
+def test_who_is_seen_again_at_once_is_not_noted_down_again(book, saved):
+    book.seen(contact(1), 1.0)
+    assert book.seen(contact(1), 1.5) == Updated()
+    assert saved[contact(1).node_id].seen_at == 1.0
+    book.seen(contact(1), 2.0)
+
+    assert saved[contact(1).node_id].seen_at == 2.0

@@ -13,7 +13,7 @@ BACKOFF = Backoff(initial=1.0, maximum=8.0, jitter=0.0)
 
 @pytest.fixture
 def joining():
-    return Joining([HERE, THERE], BACKOFF, rejoin_after=100.0, now=0.0)
+    return Joining([HERE, THERE], BACKOFF, rejoin_after=100.0, now=0.0, jitter=0.0)
 
 
 def test_all_endpoints_are_asked_at_once_and_each_only_once(joining):
@@ -35,7 +35,7 @@ def test_one_that_fails_is_asked_for_ever_at_growing_intervals(joining):
 
 def test_one_that_answered_is_asked_again_after_a_long_time(joining):
     joining.due(0.0)
-    joining.answered(HERE, 1.0)
+    joining.answered(HERE, 1.0, Random(0))
 
     assert joining.next_due() == 101.0
     assert joining.due(100.0) == []
@@ -44,7 +44,7 @@ def test_one_that_answered_is_asked_again_after_a_long_time(joining):
 
 def test_one_that_answered_is_asked_at_once_by_a_node_that_knows_nobody_any_more(joining):
     joining.due(0.0)
-    joining.answered(HERE, 1.0)
+    joining.answered(HERE, 1.0, Random(0))
     joining.failed(THERE, 1.0, Random(0))
     joining.isolated(1.5)
 
@@ -56,7 +56,20 @@ def test_ones_own_endpoint_is_not_asked_again(joining):
     joining.due(0.0)
     joining.is_self(HERE)
     joining.failed(HERE, 0.0, Random(0))
-    joining.answered(HERE, 0.0)
+    joining.answered(HERE, 0.0, Random(0))
 
     assert len(joining) == 1
     assert joining.next_due() == inf
+
+
+def test_nodes_that_were_answered_at_once_do_not_ask_again_at_once():
+    again = []
+    for seed in range(50):
+        joining = Joining([HERE], BACKOFF, rejoin_after=100.0, now=0.0)
+        joining.due(0.0)
+        joining.answered(HERE, 0.0, Random(seed))
+        again.append(joining.next_due())
+
+    assert min(again) >= 80.0
+    assert max(again) <= 100.0
+    assert max(again) - min(again) > 10.0

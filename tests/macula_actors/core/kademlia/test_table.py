@@ -165,12 +165,49 @@ def test_a_new_table_has_all_buckets_refreshed_down_to_its_nearest_contact():
 
 
 def test_a_bucket_is_refreshed_when_nothing_was_looked_up_in_it_for_a_while():
-    made = RoutingTable(OWN, refresh_after=100.0)
+    made = RoutingTable(OWN, refresh_after=100.0, jitter=0.0)
     made.seen(contact_of(id_in(1)), 0.0)
-    made.looked_up(id_in(0), 10.0)
-    made.looked_up(id_in(1, 5), 20.0)
+    made.looked_up(id_in(0), 10.0, Random(0))
+    made.looked_up(id_in(1, 5), 20.0, Random(0))
 
     assert [made.to_refresh(now) for now in (100.0, 110.0, 120.0)] == [[], [0], [0, 1]]
+
+
+def test_buckets_that_were_refreshed_at_once_are_not_due_at_once():
+    due = []
+    for seed in range(50):
+        made = RoutingTable(OWN, refresh_after=100.0)
+        made.seen(contact_of(id_in(0)), 0.0)
+        made.looked_up(id_in(0), 0.0, Random(seed))
+        due.append(made.next_refresh())
+
+    assert min(due) >= 80.0
+    assert max(due) <= 100.0
+    assert max(due) - min(due) > 10.0
+
+
+@given(SEEDS, st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.floats(0.0, 50.0)), max_size=30))
+def test_the_next_refresh_is_when_a_bucket_first_needs_one(seed, events):
+    made, rng, now = RoutingTable(OWN, NO_LIMIT, refresh_after=100.0), Random(seed), 0.0
+    for index, kind, wait in events:
+        now += wait
+        [made.looked_up(id_in(index), now, rng) for _ in range(kind == 0)]
+        [made.remove(id_in(index)) for _ in range(kind == 1)]
+        [made.seen(contact_of(id_in(index)), now) for _ in range(kind > 1)]
+        at = made.next_refresh()
+        assert bool(made.to_refresh(max(at, 0.0) + 0.001)) == (at < 1e9)
+        assert not made.to_refresh(at - 0.001)
+
+
+def test_a_contact_is_fresh_for_a_moment_where_it_was_seen_unless_it_is_in_doubt():
+    made = table(id_in(0))
+    elsewhere = contact_of(id_in(0), 1)
+    assert made.is_fresh(contact_of(id_in(0)), 0.9, 1.0)
+    assert not made.is_fresh(contact_of(id_in(0)), 1.0, 1.0)
+    assert not made.is_fresh(elsewhere, 0.5, 1.0)
+    assert not made.is_fresh(contact_of(id_in(1)), 0.5, 1.0)
+    made.failed(id_in(0), 0.5)
+    assert not made.is_fresh(contact_of(id_in(0)), 0.6, 1.0)
 
 
 @given(SEEDS, st.integers(0, 200), st.integers(1, 8))

@@ -275,7 +275,7 @@ def everybody_knows_all(exchange):
     return all(each.status(other) == "alive" for each in exchange.nodes for other in others(exchange, each))
 
 
-@pytest.mark.parametrize("size", [2, 3, 8, 30])
+@pytest.mark.parametrize("size", [2, 3, 8, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_member_that_stops_is_dead_for_all_and_no_other_is_ever_suspected(size):
     exchange = Exchange(size)
     exchange.run(10.0)
@@ -341,9 +341,10 @@ def test_a_node_in_the_middle_of_a_star_dies_and_all_others_get_to_know_in_the_e
     assert [node.statuses() for node in exchange.nodes[1:] if Status.ALIVE in node.statuses().values()] == []
 
 
+@pytest.mark.slow
 def test_a_ring_stays_alive_though_most_are_not_connected_to_each_other():
     exchange = Exchange(8, connected=[(number, (number + 1) % 8) for number in range(8)])
-    exchange.run(3000.0)
+    exchange.run(1500.0)
 
     assert everybody_knows_all(exchange)
     assert not [notice for node in exchange.nodes for _, notice in node.notices if type(notice) is Dead]
@@ -368,7 +369,8 @@ def times_dead(node, member, until):
     return [end - at for (at, kind), (end, _) in zip(changes, ends, strict=True) if kind is Dead]
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=10, deadline=None)
 @given(st.integers(3, 8), st.integers(0, 10_000), st.floats(0.0, 0.3))
 def test_over_a_lossy_network_the_dead_are_found_and_the_living_are_not_dead_for_long(size, seed, loss):
     exchange = Exchange(size, seed=seed, loss=loss)
