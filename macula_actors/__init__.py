@@ -48,4 +48,4 @@ __all__ = [
     "Strategy",
 ]
 
-logger.disable(__name__)  # a library is silent until the program enables it
+logger.disable(__name__)  # noqa: RUF067 -- a library is silent until the program enables it

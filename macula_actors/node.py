@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from loguru import logger
 
+from macula_actors.admin.system import start_admin
 from macula_actors.config import wall_clock_ms
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
@@ -130,6 +131,8 @@ class Node:
             await self.system.start(TasksSystem, settings.dht, settings.rpc.max_workers, name=TASKS)
             self._root = await self.system.start(Root, settings, name=ROOT)
             self._endpoint = await peer.address(self.server(ENDPOINT))
+            if self.config.admin_socket is not None:
+                await start_admin(self, self.config.admin_socket)
             await self._join()
             self._stack = stack.pop_all()
 

@@ -28,7 +28,7 @@ from macula_actors.core.peer.pool import PoolLimits
 from macula_actors.messages import gateway_dht, membership, rpc
 from macula_actors.messages.gateway import GATEWAY_CAPABILITY
 from macula_actors.messages.membership import SWIM_CAPABILITY
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, BOOTSTRAP_SERVER, GATEWAY, MEMBERSHIP, RPC_HANDLER
+from macula_actors.messages.names import BOOTSTRAP_SERVER, GATEWAY, MEMBERSHIP, RPC_HANDLER
 from macula_actors.node_config import Mode, NodeConfig
 from macula_actors.transport.interface import Network
 
@@ -126,7 +126,7 @@ def _mesh(
         security=config.security,
     )
     liveness = LivenessConfig(keepalive=config.keepalive)
-    watchers = [RPC_HANDLER, ADVERTISEMENT_MANAGER, MEMBERSHIP]
+    watchers = [RPC_HANDLER, MEMBERSHIP]
     if config.has_gateway:
         watchers.append(GATEWAY)
     if config.mode in {Mode.BOOTSTRAP, Mode.HYBRID}:

@@ -48,7 +48,11 @@ class OurNode:
 
     system: System
 
-    async def store(self, key: str, value: str) -> int:
+    async def store(self, key: str, value: str) -> None:
+        """Store at the k closest."""
+        await self.spread(key, value)
+
+    async def spread(self, key: str, value: str) -> int:
         """Store at the k closest, and return how many nodes have it then."""
         return await routing_server.store(
             (ROUTING_SERVER, self.system), NodeId.of(key.encode()), {b"value": value.encode()}

@@ -1,4 +1,4 @@
-"""STORE and find between real nodes in separate OS processes, on loopback: rate, time, and what of all cores it takes."""
+"""STORE and find between real nodes in separate OS processes on loopback: rate, time, and CPU time of all of them."""
 
 import asyncio
 import multiprocessing
@@ -44,20 +44,20 @@ LAYOUTS = (
 class ProcessCost:
     """What one node's stores or finds come to. Times are milliseconds; ``cpu`` that of all processes, for one of them.
 
-    ``copies`` are the nodes that have a record then, the owner too. What is looked for is elsewhere, if not everywhere:
-    others are asked in any case.
+    ``holders`` are the nodes that have a record then, the owner too. What is looked for is elsewhere, or everywhere: a
+    find asks others in any case.
     """
 
     engine: str
     nodes: int
-    processes: int
+    k: int
     operation: str
     in_flight: int
     rate: str
     p50: float
     p99: float
     cpu: float
-    copies: str
+    holders: str
     failed: int
 
 
@@ -71,7 +71,7 @@ def measure_processes(layout: Layout, engine: EngineName, *, seconds: float = SE
 
 
 class _Nodes:
-    """The processes, each of which is asked over a pipe. The first one's first node stores, the last one's last finds."""
+    """The processes, each of which is asked over a pipe. The first one's first node stores, the last one's finds."""
 
     def __init__(self, layout: Layout, engine: EngineName) -> None:
         self._layout = layout
@@ -113,29 +113,29 @@ class _Nodes:
     def load(self, operation: str, in_flight: int, seconds: float) -> ProcessCost:
         """Do ``operation`` again and again."""
         before = self._cpu()
-        times, copies, failed = _ask(self._pipes[0 if operation == "store" else -1], operation, in_flight, seconds)
+        times, holders, failed = _ask(self._pipes[0 if operation == "store" else -1], operation, in_flight, seconds)
         taken = sorted(times) or [float("nan")]
         return ProcessCost(
             engine=self._engine,
             nodes=self._layout.nodes,
-            processes=self._layout.processes,
+            k=self._layout.k,
             operation=operation,
             in_flight=in_flight,
             rate=f"{len(times) / seconds:,.0f} /s",
             p50=round(1000 * taken[len(taken) // 2], 2),
             p99=round(1000 * taken[int(0.99 * len(taken))], 2),
             cpu=round(1000 * (self._cpu() - before) / max(len(times), 1), 2),
-            copies=" to ".join(dict.fromkeys(map(str, copies))),
+            holders=" to ".join(dict.fromkeys(map(str, holders))) if operation == "store" else "",
             failed=failed,
         )
 
     def _known(self) -> int:
         """Return how many others all nodes together know, in a second."""
         sleep(SETTLING)
-        return sum(_ask(pipe, "known") for pipe in self._pipes)
+        return int(sum(_ask(pipe, "known") for pipe in self._pipes))
 
     def _cpu(self) -> float:
-        return sum(_ask(pipe, "cpu") for pipe in self._pipes)
+        return float(sum(_ask(pipe, "cpu") for pipe in self._pipes))
 
 
 def _ask(pipe: Connection, *request: object) -> Any:
@@ -164,7 +164,7 @@ class _Server:
                 return
             try:
                 self._pipe.send(await getattr(self, name)(*arguments))
-            except Exception as error:  # noqa: BLE001 -- it is raised again by who asked
+            except Exception as error:
                 self._pipe.send(error)
 
     async def start(self, endpoints: Sequence[Endpoint], seeds: Sequence[Endpoint], engine: EngineName, k: int) -> None:
@@ -187,7 +187,7 @@ class _Server:
 
     async def store(self, in_flight: int, seconds: float) -> tuple[list[float], list[int], int]:
         async def store(number: int) -> int:
-            return await self._nodes[0].store(f"key {number}", f"value {number}")
+            return await self._nodes[0].spread(f"key {number}", f"value {number}")
 
         return await _load(store, in_flight, seconds, range(KEYS))
 
@@ -219,7 +219,7 @@ async def _load(
             count += 1
             try:
                 returned.add(await operation(numbers[count % len(numbers)]))
-            except Exception:  # noqa: BLE001 -- it is counted, whatever it is
+            except Exception:
                 failed += 1
             else:
                 times.append(perf_counter() - began)

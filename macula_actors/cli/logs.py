@@ -14,8 +14,8 @@ def configure_logs(level: str, *, as_json: bool) -> None:
     """Write what is of ``level`` or above to stderr: a line each, or a JSON object each."""
     logger.remove()
     if as_json:
-        logger.add(sys.stderr, level=level, serialize=True)
+        logger.add(sys.stderr, level=level, serialize=True, backtrace=False)
     else:
-        logger.add(sys.stderr, level=level, format=_FORMAT, diagnose=False)
+        logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
     logger.enable("macula_actors")
     logger.enable("supervisors")

@@ -227,7 +227,7 @@ def wrap(payload_class, source, destination, payload, max_hops):
 def wrap_publish(source, destination, payload, max_hops):
     """Return the envelope around ``payload``, of which only the topic has to be there."""
     given = {key if isinstance(key, bytes) else key.encode(): value for key, value in payload.items()}
-    publish = read(Publish, {b"payload": b"", b"message_id": bytes(16), **given})
+    publish = read(Publish, {**write(EVENT.payload), **given})
     envelope = PubsubRoute(
         destination_node_id=destination,
         source_node_id=source,

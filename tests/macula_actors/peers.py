@@ -56,8 +56,8 @@ def never(inbound):
 class Answering(GenServer):
     """Answers each `Inbound` with ``answers[type of the message](inbound)``, after ``delay`` seconds.
 
-    That is a message, None, an error to refuse it with, or `NoReply()`. What was handled is put into ``handled``, and so
-    is the `Abandoned` of a call that nobody waits for any more.
+    That is a message, None, an error to refuse it with, or `NoReply()`. What was handled is put into ``handled``; so is
+    the `Abandoned` of a call that nobody waits for any more.
     """
 
     def init(self, answers, delay, handled):

@@ -15,7 +15,7 @@ from macula_actors.core.kademlia.record import DEFAULT_TTL
 from macula_actors.errors import LocalProtocolError
 from macula_actors.messages.bootstrap import BootstrapStats, Get, GetStats, HandleDhtQuery, Put
 from macula_actors.messages.names import BOOTSTRAP_REGISTRY, PEER_CONNECTOR, ROUTING_SERVER
-from macula_actors.messages.peer import GatewaysChanged, GetPeers, PeerDown, PeerUp
+from macula_actors.messages.peer import GetPeers, PeerDown, PeerUp
 from macula_actors.messages.routing_server import FindClosest, RoutingStats
 from macula_actors.messages.routing_server import GetStats as GetRoutingStats
 from supervisors import (
@@ -75,7 +75,7 @@ class BootstrapServer(GenServer):
         match request:
             case PeerUp():
                 self._met(request)
-            case PeerDown() | GatewaysChanged():
+            case PeerDown():
                 pass
             case _:
                 raise UnexpectedRequestError(request)

@@ -28,7 +28,6 @@ from macula_actors.errors import CallTimeoutError, MaculaError, NoRouteError, Ov
 from macula_actors.messages.membership import SWIM_CAPABILITY, GetMembers, GetStats, MembershipStats
 from macula_actors.messages.names import MEMBERSHIP, PEER_CONNECTOR, ROUTING_SERVER, SERVICE_REGISTRY, TABLES
 from macula_actors.messages.peer import (
-    GatewaysChanged,
     GetPeers,
     Inbound,
     PeerDown,
@@ -97,19 +96,9 @@ class Membership(GenServer):
 
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
-        match request:
-            case Inbound(PeerInfo(node_id=NodeId() as sender), SwimPing() as ping):
-                return self._answer_ping(sender, ping)
-            case Inbound(PeerInfo(node_id=NodeId() as sender), SwimPingReq() as ping_request):
-                return self._relay(sender, ping_request, from_)
-            case Inbound(_, SwimPing() | SwimPingReq()):
-                return Refuse(RefusedError("no_node_id", "who sends this did not say who it is"))
-            case GetMembers():
-                return Reply(tuple(entry.member for entry in self.members))
-            case GetStats():
-                return Reply(self.statistics())
-            case _:
-                raise UnexpectedRequestError(request)
+        reply = self._answer(request, from_)
+        self._schedule()
+        return reply
 
     @override
     def handle_cast(self, request: object) -> None:
@@ -118,8 +107,6 @@ class Membership(GenServer):
                 self._up(request)
             case PeerDown(_, connection):
                 self._down(connection)
-            case GatewaysChanged():
-                pass
             case _:
                 raise UnexpectedRequestError(request)
         self._schedule()
@@ -142,6 +129,21 @@ class Membership(GenServer):
                 raise UnexpectedRequestError(info)
         self._schedule()
 
+    def _answer(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        match request:
+            case Inbound(PeerInfo(node_id=NodeId() as sender), SwimPing() as ping):
+                return self._answer_ping(sender, ping)
+            case Inbound(PeerInfo(node_id=NodeId() as sender), SwimPingReq() as ping_request):
+                return self._relay(sender, ping_request, from_)
+            case Inbound(_, SwimPing() | SwimPingReq()):
+                return Refuse(RefusedError("no_node_id", "who sends this did not say who it is"))
+            case GetMembers():
+                return Reply(tuple(entry.member for entry in self.members))
+            case GetStats():
+                return Reply(self.statistics())
+            case _:
+                raise UnexpectedRequestError(request)
+
     # Peers
 
     def _learn_peers(self, reqid: RequestId) -> None:
@@ -155,7 +157,7 @@ class Membership(GenServer):
     def _up(self, up: PeerUp) -> None:
         """Take note of a connection to a member. Its end is watched: the connector may not live to tell of it."""
         node_id = up.peer.node_id
-        if node_id is None or SWIM_CAPABILITY not in up.peer.capabilities:
+        if node_id in {None, self._node_id} or SWIM_CAPABILITY not in up.peer.capabilities:
             return
         is_first = node_id not in self._peers
         if not self._peers.add(node_id, up.connection):
@@ -173,12 +175,10 @@ class Membership(GenServer):
 
     def _answer_ping(self, sender: NodeId, ping: SwimPing) -> Reply:
         self._hear(ping.gossip)
-        self._schedule()
         return Reply(self._ack(ping.seq, sender))
 
     def _relay(self, asker: NodeId, request: SwimPingReq, from_: From) -> NoReply | Refuse:
         self._hear(request.gossip)
-        self._schedule()
         target = NodeId.normalize(request.target)
         if target not in self._peers:
             return Refuse(RefusedError("not_connected", "this node has no connection to the target"))

@@ -40,7 +40,7 @@ from macula_actors.errors import (
     RealmMismatchError,
     SelfDialError,
 )
-from macula_actors.messages.names import PEERS_SUP
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEERS_SUP
 from macula_actors.messages.peer import (
     Announce,
     Busy,
@@ -278,7 +278,7 @@ class PeerConnector(GenServer):
             self.pool.closed(ref, error, self._system.now(), self._system.random)
             self._tell(PeerDown(up.peer.node_id, ref))
             if self._gateways.ended(ref, self._system.now()):
-                self._tell(GatewaysChanged())
+                cast(ADVERTISEMENT_MANAGER, GatewaysChanged())
         key = self._dials.pop(ref, None)
         if key is not None:
             self._failed(key, error)
@@ -287,7 +287,7 @@ class PeerConnector(GenServer):
         lasting = isinstance(error, LASTING)
         self._carry_out(self.pool.failed(key, error, self._system.now(), self._system.random, lasting=lasting))
 
-    def _tell(self, news: PeerUp | PeerDown | GatewaysChanged) -> None:
+    def _tell(self, news: PeerUp | PeerDown) -> None:
         for watcher in self.config.watchers:
             cast(watcher, news)
 
@@ -310,7 +310,7 @@ class PeerConnector(GenServer):
         up = self._known.get(connection)
         kept.connected(connection, None if up is None else up.peer)
         self.pool.busy(connection, 1, self._system.now())
-        self._tell(GatewaysChanged())
+        cast(ADVERTISEMENT_MANAGER, GatewaysChanged())
 
     def _schedule(self) -> None:
         """Have what is due done when it is."""

@@ -295,7 +295,7 @@ class RpcHandler(GenServer):
         except SupervisorsError:
             return  # without their supervisor there are none
         for child in children:
-            if isinstance(child.ref, Ref):
+            if isinstance(child.ref, Ref) and RpcWorker in child.modules:
                 monitor(child.ref)
                 self._workers.adopt(child.ref)
                 child.ref.cast(Announce())

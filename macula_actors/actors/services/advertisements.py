@@ -13,7 +13,7 @@ from macula_actors.config import ServiceConfig
 from macula_actors.errors import MaculaError
 from macula_actors.messages.advertisement import Advertise, Changed, GetActive, Unadvertise
 from macula_actors.messages.names import PEER_CONNECTOR, SERVICE_REGISTRY, TABLES
-from macula_actors.messages.peer import GatewaysChanged, GetGateways, PeerDown, PeerUp
+from macula_actors.messages.peer import GatewaysChanged, GetGateways
 from macula_actors.messages.service_registry import GetLocalServices
 from supervisors import (
     CallError,
@@ -74,8 +74,6 @@ class AdvertisementManager(GenServer):
         match request:
             case Changed() | GatewaysChanged():
                 self._read()
-            case PeerUp() | PeerDown():
-                pass  # told to all watchers of the connector
             case _:
                 raise UnexpectedRequestError(request)
 

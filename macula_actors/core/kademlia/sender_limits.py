@@ -21,7 +21,7 @@ class SenderLimits:
     """What one sender may do. A node that replicates all it has to one that joins stays far below.
 
     Args:
-        stores_per_minute: STOREs; as many may come at once, after a quiet minute. Each takes up to 0.1 ms.
+        stores_per_minute: STOREs; as many may come at once, after a quiet minute. Each takes 0.1 ms.
         records_per_minute: of those that bring a record that is not here, under a key and of an owner.
         max_records: that it has brought and that are still here. Below ``RecordLimits.max_records``, or one can fill it.
         max_senders: whose counts are kept; who has been quiet for longest is forgotten.

@@ -100,7 +100,7 @@ class RoutingTable:
         return decision
 
     def is_fresh(self, contact: Contact, now: float, within: float) -> bool:
-        """Tell whether ``contact``, just so, was seen in the last ``within`` seconds, so that `seen` changes nothing."""
+        """Tell whether ``contact`` was seen in the last ``within`` seconds, and `seen` would change nothing else."""
         if contact.node_id is None:
             return False
         bucket = self._buckets.get(self._node_id.bucket_index(contact.node_id))

@@ -244,7 +244,8 @@ class Detector:
 
     def _time_out(self, node_id: NodeId, now: float) -> list[Decision]:
         known = self._members.get(node_id)
-        if known is None:
+        if known is None:  # it had to make room
+            self._silent.discard(node_id)
             return []
         match known.member.status:
             case Status.ALIVE:

@@ -17,7 +17,7 @@ from macula_actors.errors import (
 )
 from macula_actors.messages import membership
 from macula_actors.messages.names import MEMBERSHIP, PEER_CONNECTOR, ROUTING_SERVER, SERVICE_REGISTRY, TABLES
-from macula_actors.messages.peer import GatewaysChanged, GetPeers, Inbound, PeerUp
+from macula_actors.messages.peer import GetPeers, Inbound, PeerUp
 from macula_actors.messages.routing_server import Learned
 from macula_actors.messages.service_registry import ForgetNode
 from supervisors import GenServer, Kill, NoReply, Refuse, Reply, System, TableOwner, call, cast, exit_signal
@@ -299,17 +299,16 @@ PEER, OTHER = identity(2).node_id, identity(3).node_id
 
 
 @asynccontextmanager
-async def alone(answer):
+async def alone(answer, *, name=PEER_CONNECTOR, node_id=PEER):
     """Start a Membership with one peer, whose connection is given with it."""
     async with System(seed=0) as system:
         await system.start(TableOwner, name=TABLES)
-        await system.start(Connector, answer, name=PEER_CONNECTOR)
+        await system.start(Connector, answer, name=name)
         server = await system.start(Membership, MembershipConfig(identity=identity(1)), name=MEMBERSHIP)
         connection = await system.start(Connection)
-        peer = PeerInfo(node_id=PEER, public_key=None, endpoint=None, capabilities=("swim",), verified=True)
+        peer = PeerInfo(node_id=node_id, public_key=None, endpoint=None, capabilities=("swim",), verified=True)
         for _ in range(2):
             cast(server, PeerUp(peer, connection, is_dialled=True))
-        cast(server, GatewaysChanged())
         yield server, connection
 
 
@@ -378,3 +377,26 @@ async def test_only_so_many_pings_for_others_are_under_way(monkeypatch):
     async with alone(SwimAck(seq=1)) as (server, _):
         with pytest.raises(OverloadedError):
             await call(server, inbound(SwimPingReq(seq=1, target=PEER), OTHER))
+
+
+async def test_without_a_connector_nobody_is_suspected():
+    async with alone(None, name="something else") as (server, _):
+        await asyncio.sleep(30.0)
+        stats = await membership.stats(server)
+
+    assert (stats.alive, stats.pings > 10) == (1, True)
+
+
+async def test_a_ping_for_another_is_given_up_in_time_though_nothing_else_happens():
+    async with alone(None) as (server, _):
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(RefusedError, match="no_answer"):
+            await call(server, inbound(SwimPingReq(seq=1, target=PEER, timeout=100), OTHER))
+
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("node_id", [None, identity(1).node_id])
+async def test_a_node_is_no_peer_of_its_own_and_one_without_an_id_is_none(node_id):
+    async with alone(None, node_id=node_id) as (server, _):
+        assert (await membership.stats(server)).connected == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 from macula_actors.actors.rpc.handler import RpcHandler
 from macula_actors.config import RpcConfig
@@ -156,7 +157,7 @@ class RpcMesh:
         last = Identity.from_seed(bytes([99]) * 32)
         identities = [*by_distance(last.node_id, count - 1), last]
         made = [await self.node(identity=each, **config) for each in identities]
-        for one, other in zip(made, made[1:], strict=False):
+        for one, other in pairwise(made):
             one.knows(other)
         return made
 

@@ -1,11 +1,11 @@
 """RpcHandler and its workers, over real QUIC in a simulated network."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from macula_actors.actors.rpc.worker import RpcWorker
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.wire.messages import Call, Cancel, Reply, RpcRoute
 from macula_actors.errors import (
@@ -28,7 +28,7 @@ from macula_actors.messages.names import (
     SERVICE_REGISTRY,
 )
 from macula_actors.messages.peer import Abandoned
-from supervisors import GenServer, NoReply, Refuse
+from supervisors import GenServer, NoReply, Refuse, ServerDownError, UnexpectedRequestError
 from supervisors import Reply as Answer
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
 from tests.support import kill, supervise
@@ -192,13 +192,11 @@ async def test_a_call_that_is_cancelled_in_the_queue_is_never_begun():
 async def test_a_handler_that_will_not_stop_at_its_deadline_is_stopped_soon_after():
     async def stubborn(args):
         while True:
-            try:
+            with suppress(asyncio.CancelledError):
                 await never(args)
-            except asyncio.CancelledError:
-                pass
 
     async with rpc_mesh() as mesh:
-        caller, provider = await pair(mesh, stubborn, max_workers=1)
+        caller = await mesh.node()
         caller.provide(ADD, stubborn)
 
         own = await outcome(caller.call(timeout=1.0))
@@ -209,18 +207,20 @@ async def test_a_handler_that_will_not_stop_at_its_deadline_is_stopped_soon_afte
         assert (await caller.stats()).late == 1
 
 
-async def test_a_call_that_names_no_time_has_the_nodes_own_and_none_has_more_than_allowed():
+@pytest.mark.parametrize(("asked_ms", "expected"), [(None, 0.5), (60_000, 1.0), (200, 0.2)])
+async def test_a_call_has_the_time_it_asks_for_or_the_nodes_own_and_none_more_than_allowed(asked_ms, expected):
     async with rpc_mesh() as mesh:
         caller, provider = await pair(mesh, never, timeout=0.5, max_timeout=1.0)
-        bare = Call(procedure=ADD, args=b"\xc0", call_id=bytes(16))
+        provider.provide("fast", echo)
+        call = Call(procedure=ADD, args=b"\xc0", call_id=bytes(16), timeout=asked_ms)
         loop = asyncio.get_running_loop()
-        answers = []
-        for call in (bare, replace(bare, timeout=60_000)):
-            began = loop.time()
-            answers.append((await caller.node.request(provider.node, call, 3.0)).error.code)
-            answers.append(round(loop.time() - began, 0 if answers[1:] else 1))
+        await caller.node.request(provider.node, replace(call, procedure="fast"))  # so that they are connected
+        began = loop.time()
 
-        assert answers == ["timeout", pytest.approx(0.7, abs=0.2), "timeout", 1.0]
+        answer = await caller.node.request(provider.node, call)
+
+        assert answer.error.code == "timeout"
+        assert loop.time() - began == pytest.approx(expected + 0.05, abs=0.02)
 
 
 async def test_without_the_workers_supervisor_calls_wait_until_it_is_back():
@@ -598,33 +598,43 @@ async def test_a_routed_call_of_what_a_gateway_does_not_provide_has_no_handler()
 # What it does not know
 
 
-@pytest.mark.parametrize("name", [RPC_HANDLER, "worker"])
-async def test_nonsense_ends_it_and_the_next_one_goes_on(name):
+async def tell(ref):
+    ref.cast("nonsense")
+
+
+async def send(ref):
+    ref.send("nonsense")
+
+
+async def ask(ref):
+    with suppress(ServerDownError):
+        await ref.call("nonsense")
+
+
+@pytest.mark.parametrize("say", [tell, send, ask])
+async def test_nonsense_ends_it_and_the_next_one_goes_on(say):
     async with rpc_mesh() as mesh:
         caller, provider = await pair(mesh)
         await caller.call(1)
-        (worker,) = provider.workers()
-        asked = {RPC_HANDLER: provider.system.whereis(RPC_HANDLER), "worker": worker}[name]
+        handler = provider.system.whereis(RPC_HANDLER)
 
-        asked.cast("nonsense")
-        await asked.wait_exit()
+        await say(handler)
 
+        assert isinstance((await handler.wait_exit()).error, UnexpectedRequestError)
         assert await caller.call(2) == 2
 
 
-@pytest.mark.parametrize("verb", ["send", "call"])
-@pytest.mark.parametrize("name", [RPC_HANDLER, "worker"])
-async def test_nonsense_in_any_way_ends_it(name, verb):
+@pytest.mark.parametrize("say", [tell, send, ask])
+async def test_nonsense_ends_a_worker_and_another_one_goes_on(say):
     async with rpc_mesh() as mesh:
         caller, provider = await pair(mesh)
         await caller.call(1)
         (worker,) = provider.workers()
-        asked = {RPC_HANDLER: provider.system.whereis(RPC_HANDLER), "worker": worker}[name]
 
-        sent = getattr(asked, verb)("nonsense")
-        await asyncio.gather(*([sent] if asyncio.iscoroutine(sent) else []), return_exceptions=True)
+        await say(worker)
 
-        assert "UnexpectedRequestError" in repr(await asked.wait_exit())
+        assert isinstance((await worker.wait_exit()).error, UnexpectedRequestError)
+        assert await caller.call(2) == 2
 
 
 async def test_it_starts_without_connector_and_workers():
@@ -637,7 +647,3 @@ async def test_it_starts_without_connector_and_workers():
 
         with pytest.raises(CallTimeoutError):
             await caller.call(1, timeout=0.5)
-
-
-def test_workers_are_processes_without_a_name():
-    assert RpcWorker.child_spec(None).id == "RpcWorker"

@@ -7,7 +7,7 @@ from macula_actors.core.kademlia.record import MAX_PAYLOAD_BYTES
 from macula_actors.errors import CallTimeoutError, LocalProtocolError, OverloadedError, QuorumError
 from macula_actors.messages.advertisement import active, advertise, changed, unadvertise
 from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEER_CONNECTOR, ROUTING_SERVER, SERVICE_REGISTRY
-from macula_actors.messages.peer import GatewaysChanged, PeerDown
+from macula_actors.messages.peer import GatewaysChanged
 from macula_actors.messages.service_registry import advertise_local, choose, get_handler, withdraw
 from supervisors import cast, restart_child, send, send_request, terminate_child
 from tests.macula_actors.actors.services.stand_ins import ENDPOINT, Dht, a_gateway, services
@@ -410,12 +410,3 @@ async def test_a_message_that_is_none_ends_it(send):
         ref = node.system.whereis(ADVERTISEMENT_MANAGER)
         send(ref, "nonsense")
         await ref.wait_exit()
-
-
-async def test_what_all_watchers_of_the_connector_are_told_means_nothing():
-    async with services() as node:
-        ref = node.system.whereis(ADVERTISEMENT_MANAGER)
-        cast(node.manager, PeerDown(None, ref))
-
-        assert await names(node) == []
-        assert ref.is_alive()

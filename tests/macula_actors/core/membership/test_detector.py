@@ -65,6 +65,8 @@ def test_who_connects_is_a_member_though_hearsay_has_filled_the_list():
     one.detector.connected(node_id(5), None, 1.0)
 
     assert set(one.members.ids()) == {node_id(1), node_id(3), node_id(5)}
+    one.detector.abandoned(node_id(5))
+    assert node_id(2) not in {each.member.node_id for each in one.detector.due(700.0)}
 
 
 def test_connected_members_are_probed_in_turn_one_a_period():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.failure import Code
 from macula_actors.core.rpc.routing import Deliver, ForwardTo, Refuse, decide
-from macula_actors.core.wire.messages import Call, RpcRoute
+from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, RpcRoute
 
 CALL = Call(procedure="add", args=b"", call_id=bytes(16))
 
@@ -117,3 +118,24 @@ def test_in_a_mesh_where_all_know_all_every_call_arrives_with_one_hop_per_node_a
 
     assert visited[-1] == ids[1]
     assert decision == Deliver(CALL)
+
+
+EVENT = Publish(topic="a.b", payload=b"", message_id=bytes(16))
+
+
+@pytest.mark.parametrize("hop_count", [0, 9, 10, 255])
+@pytest.mark.parametrize("local_id", [LOCAL, TARGET])
+@pytest.mark.parametrize("candidates", [[], [contact(SOURCE)], [contact(TARGET), contact(node(0x03))]])
+def test_an_event_goes_where_a_call_would_go(local_id, hop_count, candidates):
+    sent = PubsubRoute(
+        destination_node_id=TARGET, source_node_id=SOURCE, topic="a.b", payload=EVENT, hop_count=hop_count
+    )
+
+    called = decide(local_id, route(hop_count=hop_count), candidates)
+
+    expected = {
+        Deliver: lambda: Deliver(EVENT),
+        ForwardTo: lambda: ForwardTo(called.contacts, replace(sent, hop_count=hop_count + 1)),
+        Refuse: lambda: called,
+    }
+    assert decide(local_id, sent, candidates) == expected[type(called)]()
