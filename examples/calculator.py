@@ -13,6 +13,12 @@ PREFIX = "test.calculator"
 
 async def provide(node: Node) -> None:
     """Advertise the calculator at ``node``."""
+    added = running = 0
+
+    def add(args: Mapping[str, float]) -> float:
+        nonlocal added
+        added += 1
+        return args["a"] + args["b"]
 
     async def divide(args: Mapping[str, float]) -> float:
         if args["b"] == 0:
@@ -20,12 +26,19 @@ async def provide(node: Node) -> None:
         return args["a"] / args["b"]
 
     async def slowly(seconds: float) -> str:
-        await asyncio.sleep(seconds)
+        nonlocal running
+        running += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            running -= 1
         return "done"
 
-    await node.advertise(f"{PREFIX}.add", lambda args: args["a"] + args["b"], metadata={"arguments": ["a", "b"]})
+    await node.advertise(f"{PREFIX}.add", add, metadata={"arguments": ["a", "b"]})
     await node.advertise(f"{PREFIX}.divide", divide)
     await node.advertise(f"{PREFIX}.slowly", slowly)
+    await node.advertise(f"{PREFIX}.count", lambda _: added)
+    await node.advertise(f"{PREFIX}.running", lambda _: running)
 
 
 async def main() -> None:

@@ -5,6 +5,11 @@ import asyncio
 from macula_actors import Mode, Node, NodeConfig
 
 
+def reverse(text: str) -> str:
+    """Return ``text`` backwards."""
+    return text[::-1]
+
+
 async def serve(node: Node) -> asyncio.Server:
     """Answer each line that comes over TCP with what the mesh says to it."""
 
@@ -29,7 +34,7 @@ async def ask(port: int, word: str) -> str:
 async def main() -> None:
     """Run the program, with its node and a provider, and ask it from outside."""
     async with Node(NodeConfig(mode=Mode.BOOTSTRAP, listen="127.0.0.1:0")) as provider:
-        await provider.advertise("text.reverse", lambda text: text[::-1])
+        await provider.advertise("text.reverse", reverse)
         config = NodeConfig(mode=Mode.EDGE, listen="127.0.0.1:0", bootstrap=[str(provider.endpoint)])
         async with Node(config) as node, await serve(node) as server:
             port = server.sockets[0].getsockname()[1]

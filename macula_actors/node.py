@@ -4,8 +4,9 @@ Every part of it is a process under `system`, named as in `macula_actors.message
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,6 +18,7 @@ from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import Provider
@@ -38,6 +40,7 @@ from macula_actors.messages.names import (
     TASKS,
 )
 from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.rpc import CallOptions, Traced
 from macula_actors.messages.service_registry import LocalHandler
 from macula_actors.node_config import NodeConfig
 from macula_actors.parts import parts
@@ -226,28 +229,31 @@ class Node:
         args: Value = None,
         *,
         timeout: float | None = None,
-        paths: tuple[Path, ...] | None = None,
+        paths: Collection[Path] | None = None,
+        max_hops: int | None = None,
     ) -> Any:
         """Call ``procedure`` at the node that provides it, or at one of those, and return what its handler returned.
 
-        If one cannot be reached the next is tried, so that a handler may run twice if an answer is lost.
+        If one cannot be reached the next is tried, so that a handler may run twice if an answer is lost. Cancelling it
+        cancels the handler.
 
         Args:
             procedure: its name.
             args: any value that messages carry.
             timeout: seconds for all of it; None: those of the configuration.
             paths: the ways that the call may go; None: those of the configuration.
+            max_hops: how many hops a routed call may take; None: those of the configuration.
 
         Raises:
+            ValueError: ``procedure`` is no name of a procedure.
             NoProviderError: no node provides it.
             RemoteCallError: the handler raised, or refused it.
             CallTimeoutError: there was no answer in time.
             NoRouteError, ConnectionLostError, OverloadedError, MaxHopsExceededError: no provider could be reached.
+            QuorumError: nobody could be asked who provides it.
             LocalProtocolError: ``args`` is no value that messages carry.
         """
-        return await rpc.call(
-            procedure, args, timeout=self._timeout(timeout), paths=paths or self.config.paths, system=self.system
-        )
+        return (await self.trace(procedure, args, timeout=timeout, paths=paths, max_hops=max_hops)).result
 
     async def call_node(
         self,
@@ -256,16 +262,38 @@ class Node:
         args: Value = None,
         *,
         timeout: float | None = None,
-        paths: tuple[Path, ...] | None = None,
+        paths: Collection[Path] | None = None,
+        max_hops: int | None = None,
     ) -> Any:
         """Call ``procedure`` at the one node ``node_id``: 32 bytes, or 64 hexadecimal digits. Otherwise as `call`."""
-        return await rpc.call_node(
-            _node_id(node_id),
+        return (
+            await self.trace(procedure, args, node_id=node_id, timeout=timeout, paths=paths, max_hops=max_hops)
+        ).result
+
+    async def trace(
+        self,
+        procedure: str,
+        args: Value = None,
+        *,
+        node_id: NodeId | bytes | str | None = None,
+        timeout: float | None = None,
+        paths: Collection[Path] | None = None,
+        max_hops: int | None = None,
+    ) -> Traced:
+        """Do as `call`, or as `call_node`, and return the result with the way that the call took."""
+        config = self.config
+        return await rpc.trace(
             procedure,
             args,
-            timeout=self._timeout(timeout),
-            paths=paths or self.config.paths,
+            node_id=None if node_id is None else _node_id(node_id),
+            timeout=config.rpc_timeout if timeout is None else timeout,
+            paths=config.paths if paths is None else paths,
             system=self.system,
+            options=CallOptions(
+                json=config.security is Security.OPEN,
+                max_attempts=config.max_attempts,
+                max_hops=config.max_hops if max_hops is None else max_hops,
+            ),
         )
 
     # Values in the DHT
@@ -309,6 +337,19 @@ class Node:
         """Have this node's value under ``key`` forgotten by all, and return how many took note."""
         return await routing_server.delete(self.server(ROUTING_SERVER), self._key(key), timeout=timeout)
 
+    # Links
+
+    async def deny(self, networks: Iterable[str | IPv4Network | IPv6Network]) -> int:
+        """Neither dial ``networks`` nor let them in from now on, in place of those denied before: it cuts links.
+
+        Returns:
+            How many connections were ended. Their other ends see them as lost.
+
+        Raises:
+            ValueError: one of ``networks`` is none.
+        """
+        return await peer.deny(self.server(ENDPOINT), [ip_network(each) for each in networks])
+
     # What can be seen of it
 
     def peers(self) -> list[PeerUp]:
@@ -332,9 +373,6 @@ class Node:
             except ServerDownError:
                 continue
         return found
-
-    def _timeout(self, timeout: float | None) -> float:
-        return self.config.rpc_timeout if timeout is None else timeout
 
     def _key(self, key: str | bytes) -> NodeId:
         return key_of(KeyKind.VALUE, key, realm=self.config.realm, security=self.config.security)

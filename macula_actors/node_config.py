@@ -201,6 +201,8 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
 
         A wildcard never comes to loopback: that is advertised only where ``listen`` or ``advertise`` names it.
         """
+        if not self.accept_peers and not self.has_gateway:
+            return None
         if self.advertise is None:
             return None if is_wildcard(self.listen_endpoint.host) else bound
         if self.advertise == OFF:

@@ -7,15 +7,18 @@ then driven in a task whose outcome is sent back in. Who has plain callbacks onl
 import asyncio
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Any, Final, TypeVar, cast
 
 from supervisors.exit_reason import Crashed, ExitReason, Killed
 from supervisors.reports import report_immortal
 
-__all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue", "Turn"]
+__all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue", "Timeouts", "Turn"]
 
+FEW = 64  # discarded time-outs that are not worth a look
 STEPS = 256  # of processes in a row, before the loop looks at its sockets and timers again
 
 T = TypeVar("T")
@@ -24,8 +27,6 @@ T = TypeVar("T")
 class _Pause:
     __slots__ = ()
 
-
-_NO_PROCESS: Final = Context()
 
 IDLE: Final = _Pause()
 LATER: Final = _Pause()
@@ -44,10 +45,12 @@ class RunQueue:
     as several messages.
     """
 
-    __slots__ = ("_is_running", "_ready", "loop")
+    __slots__ = ("_context", "_is_running", "_ready", "loop", "timeouts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._context = Context()  # of no process; another loop's would be entered twice
+        self.timeouts = Timeouts(loop, self._context)
         self._ready: deque[LifeRunner] = deque()
         self._is_running = False  # or soon will be
 
@@ -60,7 +63,7 @@ class RunQueue:
     def _run_soon(self) -> None:
         self._is_running = True
         try:
-            self.loop.call_soon(self._run, context=_NO_PROCESS)
+            self.loop.call_soon(self._run, context=self._context)
         except RuntimeError:
             if not self.loop.is_closed():
                 raise
@@ -78,6 +81,65 @@ class RunQueue:
             self._is_running = False
             if ready:
                 self._run_soon()
+
+
+class Timeouts:
+    """Timers that are nearly always discarded in time: one of the loop's for all of them, while there are any.
+
+    Of a discarded one only its instant is kept, and no more of these than of the others.
+    """
+
+    __slots__ = ("_context", "_instants", "_loop", "_serials", "_timer", "_timer_at", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        self._loop = loop
+        self._context = context
+        self._serials = count()
+        self._waiting: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
+        self._instants: list[tuple[float, int]] = []  # a heap
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # or earlier than the next one: it was discarded
+
+    def add(self, at: float, function: Callable[..., None], *args: object) -> int:
+        """Call ``function`` when the loop's clock shows ``at``; return the number to discard that by."""
+        serial = next(self._serials)
+        self._waiting[serial] = (function, args)
+        heappush(self._instants, (at, serial))
+        if self._timer is None or at < self._timer_at:
+            self._arm(at)
+        return serial
+
+    def discard(self, serial: int) -> None:
+        """Call nothing for what was added as ``serial``, if it was not called already."""
+        waiting, instants = self._waiting, self._instants
+        waiting.pop(serial, None)
+        if not waiting:
+            instants.clear()
+            self._disarm()
+        elif len(instants) > 2 * len(waiting) + FEW:
+            instants[:] = [entry for entry in instants if entry[1] in waiting]
+            heapify(instants)
+
+    def _arm(self, at: float) -> None:
+        self._disarm()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._ring, context=self._context)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = max(self._loop.time(), self._timer_at)  # loops ring a little early
+        instants, waiting = self._instants, self._waiting
+        while instants and (instants[0][0] <= now or instants[0][1] not in waiting):
+            function, args = waiting.pop(heappop(instants)[1], (None, ()))
+            if function is not None:
+                function(*args)
+        if instants and self._timer is None:
+            self._arm(instants[0][0])
 
 
 class Turn:

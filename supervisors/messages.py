@@ -4,7 +4,6 @@ Erlang: the message and return tuples of gen_server.
 """
 
 from dataclasses import dataclass
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from typing_extensions import override
@@ -103,6 +102,7 @@ class From:
         if asked is None or self._future is None:
             return
         asked.settle(self)
+        asked.answers_at_once = False  # its callers need not look for an answer before they wait
         self._server, self.request = server, request
         process = server._process
         if process is None:
@@ -119,10 +119,8 @@ class From:
 
     def _answer(self, value: object, error: BaseException | None) -> None:
         process = None if self._server is None else self._server._process
-        if process is not None and get_ident() != process.system.thread:
+        if process is not None:
             process.system.run_in_loop(self._settle, value, error)
-        elif process is not None:
-            self._settle(value, error)
 
     def _settle(self, value: object, error: BaseException | None) -> None:
         future = self._future

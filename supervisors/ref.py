@@ -92,20 +92,20 @@ class Ref(ActorRef[Any]):
         from_ = From(request, self, future, None if caller is None else caller.ref)
         process.deliver_call(from_, from_ if wrap is None else wrap(request, from_))
         asked_at = loop.time()
-        timer = None
+        timeouts, serial = process.timeouts, None
         try:
             if process.answers_at_once:
-                await asyncio.sleep(0)  # if it is idle it has answered by then, and a timer costs as much as the call
+                await asyncio.sleep(0)  # if it is idle it has answered by then
             if timeout is not None and not future.done():
-                timer = loop.call_at(asked_at + timeout, _expire, future, self, request, timeout)
+                serial = timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
         except asyncio.CancelledError:
             if future.done():
                 future.exception()  # looked at, so that asyncio does not report an answer that nobody waits for
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if serial is not None:
+                timeouts.discard(serial)
             from_.close()
             del process, future, from_  # an error that came by them refers to this frame
 

@@ -136,7 +136,8 @@ class ServerProcess(Process):
                     if result.timeout is not None or result.continue_ is not None:
                         timeout, following = _go_on(message, result)
                 elif result.__class__ is NoReply:
-                    timeout, following = _go_on(message, result)
+                    if result.timeout is not None or result.continue_ is not None:
+                        timeout, following = _go_on(message, result)
                 elif result.__class__ is Stop and (result.reply is NO_REPLY or isinstance(message, From)):
                     return (yield from self._stopped(result, message))
                 elif result.__class__ is Refuse and isinstance(message, From):

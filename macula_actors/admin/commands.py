@@ -9,15 +9,27 @@ from typing import Any, Final, Protocol
 from macula_actors.admin.doctor import examine
 from macula_actors.admin.protocol import AdminError
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.call_plan import Path as CallPath
-from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.rpc.provider import Provider, providers_in
+from macula_actors.errors import MaculaError
 from macula_actors.messages.advertisement import unadvertise
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, SERVICE_REGISTRY
+from macula_actors.messages.gateway import get_health_port
+from macula_actors.messages.names import (
+    ADVERTISEMENT_MANAGER,
+    ENDPOINT,
+    GATEWAY_HEALTH,
+    ROUTING_SERVER,
+    RPC_HANDLER,
+    SERVICE_REGISTRY,
+)
 from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.routing_server import get_local, get_routing_table
+from macula_actors.messages.rpc import Traced
 from macula_actors.messages.service_registry import get_handler, local_services
 from macula_actors.node_config import NodeConfig
-from supervisors import Ref, System, TreeNode
+from supervisors import Ref, ServerDownError, SupervisorsError, System, TreeNode, peek
 from supervisors.faults import kill
 
 __all__ = ["Commands", "NodeApi", "echo"]
@@ -52,21 +64,20 @@ class NodeApi(Protocol):
     async def discover(self, procedure: str, *, refresh: bool = ..., timeout: float = ...) -> Sequence[Provider]:
         """Find who provides a service."""
 
-    async def call(
-        self, procedure: str, args: Any = ..., *, timeout: float | None = ..., paths: tuple[CallPath, ...] | None = ...
-    ) -> Any:
-        """Call a service."""
-
-    async def call_node(
+    async def trace(
         self,
-        node_id: str,
         procedure: str,
         args: Any = ...,
         *,
+        node_id: str | None = ...,
         timeout: float | None = ...,
         paths: tuple[CallPath, ...] | None = ...,
-    ) -> Any:
-        """Call a service of one node."""
+        max_hops: int | None = ...,
+    ) -> Traced:
+        """Call a service, and say how that went."""
+
+    async def deny(self, networks: Sequence[str]) -> int:
+        """Cut links."""
 
     async def store(self, key: str, value: Any, *, ttl: float | None = ..., timeout: float = ...) -> int:
         """Keep a value in the DHT."""
@@ -121,6 +132,20 @@ class _Arguments:
             raise AdminError("bad_arguments", f"{name}: a list of {', '.join(CallPath)} is needed")
         return tuple(path for path in CallPath if path in given)
 
+    def texts(self, name: str) -> list[str]:
+        match self._given.pop(name, None):
+            case list(texts) if all(isinstance(each, str) for each in texts):
+                return texts
+        raise AdminError("bad_arguments", f"{name}: a list of texts is needed")
+
+    def optional_count(self, name: str) -> int | None:
+        match self._given.pop(name, None):
+            case None:
+                return None
+            case int(number) if number >= 0 and not isinstance(number, bool):
+                return number
+        raise AdminError("bad_arguments", f"{name}: a number of at least 0 is needed")
+
     def value(self, name: str) -> Any:
         return self._given.pop(name, None)
 
@@ -145,6 +170,8 @@ class Commands:
             "status": self._status,
             "tree": self._tree,
             "peers": self._peers,
+            "contacts": self._contacts,
+            "deny": self._deny,
             "services": self._services,
             "call": self._call,
             "discover": self._discover,
@@ -189,13 +216,28 @@ class Commands:
             "has_gateway": config.has_gateway,
             "has_joined": bool(peers) or not others,
             "peers": len(peers),
+            "denied": self._denied(),
+            "health_port": await self._health_port() if config.has_gateway else None,
             "services": len(await local_services((SERVICE_REGISTRY, node.system))),
             "paths": config.paths,
+            "carried": getattr(node.stats().get(RPC_HANDLER), "paths", {}),
             "processes": len(node.system.processes),
             "uptime": round(node.system.now() - self._started_at, 1),
             "memory_mb": round(_memory_mb(), 1),
             "pid": os.getpid(),
         }
+
+    def _denied(self) -> Any:
+        try:
+            return peek((ENDPOINT, self._node.system), lambda endpoint: endpoint.denied)
+        except ServerDownError:
+            return None  # it is being restarted
+
+    async def _health_port(self) -> Any:
+        try:
+            return await get_health_port((GATEWAY_HEALTH, self._node.system))
+        except (MaculaError, SupervisorsError):
+            return None  # as well
 
     async def _tree(self, arguments: _Arguments) -> Any:
         arguments.end()
@@ -214,19 +256,46 @@ class Commands:
         ]
 
     async def _call(self, arguments: _Arguments) -> Any:
-        procedure, node_id = arguments.text("procedure"), arguments.optional_text("node_id")
-        args, timeout = arguments.value("args"), arguments.seconds("timeout", self._node.config.rpc_timeout)
-        paths = arguments.paths("paths")
+        procedure, args = arguments.text("procedure"), arguments.value("args")
+        wants_trace = arguments.flag("trace")
+        how: dict[str, Any] = {
+            "node_id": arguments.optional_text("node_id"),
+            "timeout": arguments.seconds("timeout", self._node.config.rpc_timeout),
+            "paths": arguments.paths("paths"),
+            "max_hops": arguments.optional_count("max_hops"),
+        }
         arguments.end()
-        if node_id is None:
-            return await self._node.call(procedure, args, timeout=timeout, paths=paths)
-        return await self._node.call_node(node_id, procedure, args, timeout=timeout, paths=paths)
+        traced = await self._node.trace(procedure, args, **how)
+        if not wants_trace:
+            return traced.result
+        return {"result": traced.result, "by": traced.path, "path": list(traced.nodes)}
 
     async def _discover(self, arguments: _Arguments) -> Any:
         procedure, refresh = arguments.text("procedure"), arguments.flag("refresh")
-        timeout = arguments.seconds("timeout", 5.0)
+        timeout, is_local = arguments.seconds("timeout", 5.0), arguments.flag("local")
         arguments.end()
+        if is_local:
+            return [_provider_of(each) for each in await self._kept_providers(procedure)]
         return [_provider_of(each) for each in await self._node.discover(procedure, refresh=refresh, timeout=timeout)]
+
+    async def _kept_providers(self, procedure: str) -> Sequence[Provider]:
+        """Return the providers that the records say which this node keeps for the DHT."""
+        config = self._node.config
+        key = key_of(KeyKind.PROCEDURE, procedure, realm=config.realm, security=config.security)
+        return providers_in(await get_local((ROUTING_SERVER, self._node.system), key), procedure)
+
+    async def _contacts(self, arguments: _Arguments) -> Any:
+        arguments.end()
+        contacts = await get_routing_table((ROUTING_SERVER, self._node.system))
+        return [{"node_id": each.node_id, "endpoint": each.endpoint} for each in contacts]
+
+    async def _deny(self, arguments: _Arguments) -> Any:
+        networks = arguments.texts("networks")
+        arguments.end()
+        try:
+            return {"ended": await self._node.deny(networks)}
+        except ValueError as error:
+            raise AdminError("bad_arguments", f"networks: {error}") from error
 
     async def _advertise_echo(self, arguments: _Arguments) -> Any:
         procedure, withdraw = arguments.text("procedure"), arguments.flag("withdraw")

@@ -115,7 +115,7 @@ def decode_answer(line: bytes) -> tuple[int | str | None, Any]:
 
 
 def to_json(value: object) -> Any:
-    """Return ``value`` as JSON has it: dataclasses as maps, bytes as ``{"$hex": ..}``, what it hasn't as text."""
+    """Return ``value`` as JSON has it: what has named fields as a map, bytes as ``{"$hex": ..}``, the rest as text."""
     match value:
         case None | bool() | int() | str() if not isinstance(value, Enum):
             return value
@@ -127,6 +127,8 @@ def to_json(value: object) -> Any:
             return {_HEX: value.hex()}
         case Mapping():
             return {_key(key): to_json(each) for key, each in value.items()}
+        case tuple() if hasattr(value, "_fields"):
+            return {name: to_json(each) for name, each in zip(value._fields, value, strict=True)}
         case list() | tuple() | AbstractSet():
             return [to_json(each) for each in value]
         case Enum():

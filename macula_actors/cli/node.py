@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from macula_actors.cli.application import Application, load_application
 from macula_actors.cli.launch import LaunchError, until_ended
 from macula_actors.cli.logs import configure_logs
 from macula_actors.cli.loops import Loop, loop_factory
@@ -40,6 +41,7 @@ def node(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key; see macula config --keys.")
     ] = None,
+    app: Annotated[str | None, typer.Option(metavar="MODULE:FUNCTION", help="A program to run in the node.")] = None,
     loop: Annotated[Loop, typer.Option(help="The event loop; auto is uvloop where installed.")] = Loop.AUTO,
 ) -> None:
     """Run a node until SIGINT or SIGTERM. Options go before the environment, and that before the file."""
@@ -56,11 +58,12 @@ def node(
     with failures_told():
         loaded = _load(config, options)
         configure_logs(loaded.log_level, as_json=json_logs)
+        application = None if app is None else load_application(app)
         with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
-            runner.run(run_node(loaded, as_json=json_logs))
+            runner.run(run_node(loaded, application, as_json=json_logs))
 
 
-async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
+async def run_node(config: NodeConfig, application: Application | None = None, *, as_json: bool = False) -> None:
     """Run a node until a signal comes; write one line to stdout when it is ready.
 
     Raises:
@@ -76,6 +79,8 @@ async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
     running = Node(config)
     await running.start()
     try:
+        if application is not None:
+            await application(running)
         _say_ready(config, running.node_id.hex(), str(running.endpoint), as_json=as_json)
         problem = await until_ended(running, stopping)
     finally:

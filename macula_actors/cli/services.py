@@ -40,6 +40,8 @@ def call(
     args: Annotated[str, typer.Argument(help="Arguments as JSON.")] = "null",
     node: Annotated[str | None, typer.Option(help="The id of the one node to call; 64 digits.")] = None,
     path: Annotated[list[CallPath] | None, typer.Option(help="A way that it may go; may be repeated.")] = None,
+    max_hops: Annotated[int | None, typer.Option(min=0, help="Nodes that it may be handed on by.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Show which way it went, too.")] = False,
     timeout: TimeoutOption = None,
     admin: AdminPath = None,
     data_dir: DataDir = None,
@@ -56,12 +58,19 @@ def call(
         args=value,
         node_id=node,
         paths=path or None,
+        max_hops=max_hops,
         timeout=timeout,
+        trace=trace or None,
     )
-    if as_json or not isinstance(answer, str):
+    result = answer["result"] if trace else answer
+    if as_json:
         show_json(answer)
+    elif isinstance(result, str):
+        console().print(result, highlight=False, markup=False)
     else:
-        console().print(answer, highlight=False, markup=False)
+        show_json(result)
+    if trace and not as_json:
+        console().print(f"by {answer['by']}: {', '.join(map(short, answer['path']))}", highlight=False)
 
 
 def discover(

@@ -38,8 +38,9 @@ __all__ = ["DOINGS", "Check", "NodeSpec", "Topology", "load_topology", "resolve"
 
 DOINGS: Final = {
     "advertise_echo": frozenset({"procedure", "withdraw"}),
-    "call": frozenset({"procedure", "args", "node_id", "paths", "timeout"}),
-    "discover": frozenset({"procedure", "refresh", "timeout"}),
+    "call": frozenset({"procedure", "args", "node_id", "paths", "max_hops", "timeout", "trace"}),
+    "deny": frozenset({"networks"}),
+    "discover": frozenset({"procedure", "refresh", "local", "timeout"}),
     "find": frozenset({"key", "timeout"}),
     "kill": frozenset({"name"}),
     "status": frozenset[str](),

@@ -47,10 +47,12 @@ __all__ = [
     "PathStats",
     "RouteOut",
     "RpcStats",
+    "Traced",
     "call",
     "call_node",
     "left_ms",
     "stats",
+    "trace",
 ]
 
 DEFAULT_TIMEOUT: Final = 5.0  # seconds; macula.hrl
@@ -165,6 +167,14 @@ class RpcStats:
     late: int  # calls that were ended because they did not end at their deadline
 
 
+class Traced(NamedTuple):
+    """What a call returned, and how: by which ``path``, through which ``nodes``, the provider last."""
+
+    result: Value
+    path: str
+    nodes: tuple[NodeId, ...]
+
+
 async def call(
     procedure: str,
     args: Value,
@@ -198,11 +208,7 @@ async def call(
         MaxHopsExceededError, OverloadedError, ConnectionLostError: this is what became of the only attempt.
         QuorumError: nobody could be asked who provides it.
     """
-    calling = _Calling(procedure, args, timeout, system or System.current(), options)
-    chosen = await choose(calling.server(SERVICE_REGISTRY), procedure, timeout)
-    if isinstance(chosen, tuple):
-        return await calling.try_providers(chosen, paths)
-    return await calling.invoke()
+    return (await trace(procedure, args, timeout=timeout, paths=paths, system=system, options=options)).result
 
 
 async def call_node(
@@ -216,14 +222,26 @@ async def call_node(
     options: CallOptions = OPTIONS,
 ) -> Value:
     """Call ``procedure`` of the node ``node_id``, this one or another, and return its result. Otherwise as `call`."""
+    traced = await trace(procedure, args, node_id=node_id, timeout=timeout, paths=paths, system=system, options=options)
+    return traced.result
+
+
+async def trace(
+    procedure: str,
+    args: Value,
+    *,
+    node_id: NodeId | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    paths: Collection[Path] | None = None,
+    system: System | None = None,
+    options: CallOptions = OPTIONS,
+) -> Traced:
+    """Do as `call`, or as `call_node` if a ``node_id`` is given, and return how the call went, too."""
     calling = _Calling(procedure, args, timeout, system or System.current(), options)
-    located: Located = await calling.ask(Locate((node_id,)))
-    if located.local == node_id:
-        return await calling.invoke()
-    provider = Provider(procedure=procedure, node_id=node_id)
-    if node_id not in located.connected:
-        provider = await calling.find(provider)
-    return await calling.try_providers((provider,), paths, located.connected)
+    if node_id is not None:
+        return await calling.call_node(node_id, paths)
+    chosen = await choose(calling.server(SERVICE_REGISTRY), procedure, timeout)
+    return await (calling.try_providers(chosen, paths) if isinstance(chosen, tuple) else calling.invoke())
 
 
 async def stats(server: Server) -> RpcStats:
@@ -266,7 +284,17 @@ class _Calling:
             return provider
         return next((each for each in found if each.node_id == provider.node_id), provider)
 
-    async def invoke(self) -> Value:
+    async def call_node(self, node_id: NodeId, paths: Collection[Path] | None) -> Traced:
+        """Call one node."""
+        located: Located = await self.ask(Locate((node_id,)))
+        if located.local == node_id:
+            return await self.invoke()
+        provider = Provider(procedure=self._procedure, node_id=node_id)
+        if node_id not in located.connected:
+            provider = await self.find(provider)
+        return await self.try_providers((provider,), paths, located.connected)
+
+    async def invoke(self) -> Traced:
         """Have this node's own handler run."""
         try:
             own = self._call(self._deadline, self._system.now())
@@ -276,14 +304,14 @@ class _Calling:
             self._count(LOCAL, is_carried=is_final(error))
             raise
         self._count(LOCAL, is_carried=True)
-        return result
+        return Traced(result, LOCAL, ())
 
     async def try_providers(
         self,
         providers: tuple[Provider, ...],
         paths: Collection[Path] | None,
         connected: frozenset[NodeId] | None = None,
-    ) -> Value:
+    ) -> Traced:
         """Call one provider after the other, until one has answered."""
         plan = CallPlan(
             providers,
@@ -303,7 +331,7 @@ class _Calling:
                     raise step.error
                 node_id = step.provider.node_id
                 try:
-                    result = await self._attempt(step, is_last=step.provider in last)
+                    traced = await self._attempt(step, is_last=step.provider in last)
                 except Exception as error:
                     plan.failed(step, error, self._system.now())
                     self._count(step.path, is_carried=is_final(error))
@@ -312,7 +340,7 @@ class _Calling:
                 else:
                     self._count(step.path, is_carried=True)
                     failed.pop(node_id, None)  # by another path, but it can be reached
-                    return result
+                    return traced
         finally:
             for node_id in failed:
                 report_failed(self.server(SERVICE_REGISTRY), self._procedure, node_id)
@@ -325,7 +353,7 @@ class _Calling:
         located: Located = await self.ask(Locate(tuple(undialled)))
         return located.connected
 
-    async def _attempt(self, attempt: Attempt, *, is_last: bool) -> Value:
+    async def _attempt(self, attempt: Attempt, *, is_last: bool) -> Traced:
         provider, timeout = attempt.provider, attempt.timeout
         match attempt.path:
             case Path.DIRECT:
@@ -335,22 +363,25 @@ class _Calling:
             case Path.RELAY:
                 return await self._relay(provider, timeout)
 
-    async def _send(self, provider: Provider, timeout: float, *, is_last: bool) -> Value:
+    async def _send(self, provider: Provider, timeout: float, *, is_last: bool) -> Traced:
         """Send it to the provider itself. If none other could take its place, only the way there is hurried."""
         now = self._system.now()
         deadline = self._deadline if is_last else now + timeout
         contact, connector = provider.contact, self.server(PEER_CONNECTOR)
         call_ = self._call(deadline, now)
         answer = await request(connector, contact, call_, deadline - now, connect_timeout=timeout)
-        return self._result_in(answer, contact, timeout)
+        return Traced(self._result_in(answer, contact, timeout), Path.DIRECT, (provider.node_id,))
 
-    async def _route(self, provider: Provider, timeout: float, via: Contact | None = None) -> Value:
+    async def _route(self, provider: Provider, timeout: float, via: Contact | None = None) -> Traced:
         now = self._system.now()
         deadline, options = now + timeout, self._options
         route = RouteOut(provider.node_id, self._call(deadline, now), deadline, options.json, options.max_hops, via)
-        return self._result_in(await self.ask(route), provider.contact, timeout)
+        reply = await self.ask(route)
+        result = self._result_in(reply, provider.contact, timeout)
+        nodes = tuple(map(NodeId.normalize, reply.path or (provider.node_id,)))
+        return Traced(result, Path.ROUTED if via is None else Path.RELAY, nodes)
 
-    async def _relay(self, provider: Provider, timeout: float) -> Value:
+    async def _relay(self, provider: Provider, timeout: float) -> Traced:
         """Send it by one gateway after the other, until one can pass it on."""
         ends_at = self._system.now() + timeout
         tried: list[tuple[str, Exception]] = []

@@ -225,9 +225,14 @@ def wrap(payload_class, source, destination, payload, max_hops):
 
 
 def wrap_publish(source, destination, payload, max_hops):
-    """Return the envelope around ``payload``, of which only the topic has to be there."""
-    given = {key if isinstance(key, bytes) else key.encode(): value for key, value in payload.items()}
-    publish = read(Publish, {**write(EVENT.payload), **given})
+    """Return the envelope around ``payload``, of which only the topic has to be there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if b"topic" not in payload:
+        raise ValueError("no topic")
+    publish = read(Publish, {**write(EVENT.payload), **payload})
     envelope = PubsubRoute(
         destination_node_id=destination,
         source_node_id=source,
@@ -236,7 +241,7 @@ def wrap_publish(source, destination, payload, max_hops):
         max_hops=max_hops,
     )
     fields = write(envelope)
-    return {**fields, b"payload": {key: fields[b"payload"][key] for key in given}}
+    return {**fields, b"payload": {key: fields[b"payload"][key] for key in payload}}
 
 
 def decision_of(outside, local_id, envelope, contacts=()):

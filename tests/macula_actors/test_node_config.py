@@ -300,6 +300,13 @@ def test_what_is_advertised_can_be_said():
     assert NodeConfig(advertise="a").advertised(BOUND) == Endpoint("a", 4711)
 
 
+def test_who_takes_no_connections_advertises_nothing():
+    config = NodeConfig(mode="edge", advertise="a:5", accept_peers=False)
+
+    assert config.advertised(BOUND) is None
+    assert NodeConfig(mode="gateway", advertise="a:5", accept_peers=False).advertised(BOUND) == Endpoint("a", 5)
+
+
 def test_it_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         NodeConfig().mode = Mode.EDGE

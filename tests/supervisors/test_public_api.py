@@ -19,7 +19,8 @@ TableHeldError TableOwner Task TaskDone TaskOwnerError TaskSupervisor Timeout Ti
 UnexpectedRequestError Via abcast ancestors call cancel_timer cast check_childspecs check_response child_spec close_port
 count_children current delete_child demonitor exit_signal forward get_callback_module get_childspec get_state get_status
 is_abnormal link monitor multi_call open_port partition_of peek print_tree receive_response register registered
-render_tree replace_state reply restart_child resume send send_after send_request start_child start_timer statistics stop suspend
+render_tree replace_state reply
+restart_child resume send send_after send_request start_child start_timer statistics stop suspend
 terminate_child trace unlink unregister wait_response whereis which_children
 """.split()  # noqa: SIM905
 

@@ -65,6 +65,8 @@ __all__ = ["DialTo", "PeerConnection", "TakeOver"]
 
 BUSY_TICK: Final = 0.25  # seconds between two looks at what is in flight
 
+_GO_ON: Final = NoReply()
+
 
 @dataclass(frozen=True, slots=True)
 class DialTo:
@@ -185,6 +187,7 @@ class PeerConnection(GenServer):
             handling_timeout=config.handling_timeout,
             ends_answers=not is_open,
             now=self._system.now,
+            wall_clock_ms=config.wall_clock_ms,
         )
 
     # Requests
@@ -198,7 +201,7 @@ class PeerConnection(GenServer):
             return Refuse(ConnectionLostError("local", code, "not open for messages"))
         self._outgoing.begin(request, from_)
         self._note_activity()
-        return NoReply()
+        return _GO_ON
 
     @override
     def handle_cast(self, request: object) -> NoReply | Stop | None:
@@ -216,9 +219,7 @@ class PeerConnection(GenServer):
         match info:
             case FramesReceived(frames):
                 return self._receive(frames)
-            case Response(request) if request is self._dial:
-                return self._dialled(request)
-            case Response(request):
+            case Response(request) if request is not self._dial:
                 self._incoming.answered(request)
                 return self._close_if_done()
             case Writable():
@@ -231,6 +232,8 @@ class PeerConnection(GenServer):
                 return self._stream_failed(stream_id, error)
             case _Tick():
                 return self._look_after()
+            case Response(request):
+                return self._dialled(request)
             case Resolved(addresses, reason):
                 self._addresses.extend(addresses)
                 return self._dial_next(ConnectionLostError("network", CloseCode.NORMAL, reason))
@@ -297,7 +300,8 @@ class PeerConnection(GenServer):
             self._heard_at = now = self._system.now()
             self._upkeep.liveness.heard(now)
             self._note_activity()
-        return self._close_if_done() or NoReply()
+            self._outgoing.pump(now)
+        return self._close_if_done() or _GO_ON
 
     def _take_message(self, item: StreamFrame, peer: PeerInfo) -> NoReply | Stop:
         stream_id, frame, end_stream = item
@@ -307,16 +311,14 @@ class PeerConnection(GenServer):
             return self._violated(stream_id, error)
         if stream_id in self._outgoing:
             self._outgoing.answer(stream_id, message, end_stream=end_stream)
-            self._outgoing.pump(self._system.now())
         elif isinstance(message, Disconnect):
             return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
         elif message is not None:
-            clock_ms = self.config.wall_clock_ms()
             length = len(frame.payload) if isinstance(frame, Frame) else 0
-            self._incoming.handle(stream_id, Inbound(peer, message, self.actor_ref), length, clock_ms)
+            self._incoming.handle(stream_id, Inbound(peer, message, self.actor_ref), length)
         elif self._is_open and self._link is not None:
             self._link.finish_stream(stream_id)
-        return NoReply()
+        return _GO_ON
 
     def _violated(self, stream_id: int, error: RemoteProtocolError) -> NoReply | Stop:
         """Refuse what the peer must not send; a peer that goes on with it is left."""

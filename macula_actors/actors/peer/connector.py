@@ -107,6 +107,8 @@ class _Due:
     """Time for what the pool has waited for."""
 
 
+_LATER: Final = NoReply()  # the answer
+
 _Decision: TypeAlias = Decision[Ref, _Waiter | Kept]
 
 
@@ -201,7 +203,7 @@ class PeerConnector(GenServer):
         while connection is not None:
             if connection.is_alive():
                 forward(from_, connection, exchange)
-                return NoReply()
+                return _LATER
             self._ended(connection, connection.exit_reason)  # its Down is on the way
             connection = self.pool.use(contact, now)
         deadline = exchange.deadline if connect_by is None else connect_by
@@ -215,7 +217,7 @@ class PeerConnector(GenServer):
             case PoolRefuse(reason, error):
                 return Refuse(_error_of(contact, reason, error, deadline - now))
         self._schedule()
-        return NoReply()
+        return _LATER
 
     def _carry_out(self, decisions: Iterable[_Decision]) -> None:
         for decision in decisions:

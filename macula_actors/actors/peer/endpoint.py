@@ -3,6 +3,7 @@
 The socket is closed when this process ends, and all connections with it; the next one opens the same port.
 """
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from loguru import logger
@@ -72,7 +73,7 @@ class EndpointServer(GenServer):
                 engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
                 (host, port),
                 accept=self._accept,
-                is_denied=Denied(self._table.get("denied", config.deny)),
+                is_denied=Denied(self.denied),
                 limits=config.admission,
                 turn=System.current().turn,
             )
@@ -115,6 +116,12 @@ class EndpointServer(GenServer):
             case _:
                 raise UnexpectedRequestError(info)
         return None
+
+    @property
+    def denied(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks that are neither dialled nor let in."""
+        networks: tuple[IPv4Network | IPv6Network, ...] = self._table.get("denied", self.config.deny)
+        return networks
 
     def statistics(self) -> dict[str, int]:
         """Return what came to the socket, and what became of it, by name; see `QuicEndpoint.counters`."""

@@ -19,7 +19,6 @@ class _Handling(NamedTuple):
     length: int  # of the payload, in bytes
     since: float
     server: str
-    call: Abandoned | None  # what to tell the server if the peer gives up
 
 
 class Incoming:
@@ -36,6 +35,7 @@ class Incoming:
         handling_timeout: seconds that a server may take.
         ends_answers: whether a stream is ended with the answer, as ours are; v0.8 asks again on the same stream.
         now: the System's clock.
+        wall_clock_ms: the time of day, for who asks.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Incoming:
         handling_timeout: float,
         ends_answers: bool,
         now: Callable[[], float],
+        wall_clock_ms: Callable[[], int],
     ) -> None:
         self._link = link
         self._routes = routes
@@ -57,15 +58,17 @@ class Incoming:
         self._ends_answers = ends_answers
         self._handling_timeout = handling_timeout
         self._now = now
+        self._wall_clock_ms = wall_clock_ms
         self._handling: dict[RequestId, _Handling] = {}  # oldest first
 
     def __len__(self) -> int:
         return len(self._handling)
 
-    def handle(self, stream_id: int, inbound: Inbound, length: int, clock_ms: int) -> None:
+    def handle(self, stream_id: int, inbound: Inbound, length: int) -> None:
         """Have a message, whose payload had ``length`` bytes, handled and answered on its stream."""
         message = inbound.message
         if isinstance(message, Ping):
+            clock_ms = self._wall_clock_ms()
             timestamp = clock_ms if message.timestamp is None else message.timestamp
             self.answer(stream_id, Pong(timestamp=timestamp, server_time=clock_ms))
             return
@@ -79,13 +82,13 @@ class Incoming:
         else:
             self._bytes += length
             request = send_request(server, inbound)
-            self._handling[request] = _Handling(stream_id, length, self._now(), server, _call_in(inbound))
+            self._handling[request] = _Handling(stream_id, length, self._now(), server)
 
     def abandoned(self, stream_id: int) -> None:
         """Tell who works for the peer's request on a stream that nobody waits for the answer."""
-        for handling in self._handling.values():
-            if handling.stream_id == stream_id and handling.call is not None:
-                cast(handling.server, handling.call)
+        for request, handling in self._handling.items():
+            if handling.stream_id == stream_id and (call := _call_in(request.request)) is not None:
+                cast(handling.server, call)
 
     def answered(self, request: RequestId) -> None:
         """Send what the server of ``request`` answered, or why it did not."""
@@ -128,10 +131,10 @@ class Incoming:
             self._link.send(stream_id, b"", end_stream=True)
 
 
-def _call_in(inbound: Inbound) -> Abandoned | None:
-    match inbound.message:
-        case Call(call_id=call_id) | RpcRoute(payload=Call(call_id=call_id)):
-            return Abandoned(inbound.connection, call_id)
+def _call_in(request: object) -> Abandoned | None:
+    match request:
+        case Inbound(_, Call(call_id=call_id) | RpcRoute(payload=Call(call_id=call_id)), connection):
+            return Abandoned(connection, call_id)
         case _:
             return None
 

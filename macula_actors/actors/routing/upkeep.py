@@ -28,7 +28,7 @@ __all__ = ["Round", "Upkeep"]
 
 MAX_GIFTS: Final = 64  # newcomers that wait for their records; replication sees to further ones
 KEYS_A_ROUND: Final = 2000  # that are looked at for a newcomer; 3 us each
-JITTER: Final = 0.2  # part of an interval by which it may be shorter, at random
+JITTER: Final = 0.5  # part of an interval by which it may be shorter, at random
 FORMER_A_ROUND: Final = 8  # lost contacts that are asked at once
 
 

@@ -152,7 +152,8 @@ class RpcWorker(GenServer):
             result = encode(value, json=work.json, max_bytes=self._config.max_result_bytes)
         except LocalProtocolError as error:
             return self._failed(work, handler_failure(error))
-        return Reply(call_id=work.call.call_id, result=result)
+        path = None if work.route is None else (self._node_id,)
+        return Reply(call_id=work.call.call_id, result=result, path=path)
 
     def _failed(self, work: Invoke, failed: Failure) -> Reply:
         """Return the reply that tells the caller: this node is the last that the call went through."""
@@ -171,6 +172,8 @@ class RpcWorker(GenServer):
         reply = await self._carry(work)
         if reply.error is not None and work.previous_hop is not None:
             reply = replace(reply, error=through(reply.error, self._node_id))
+        elif reply.path is not None and work.previous_hop is not None:
+            reply = replace(reply, path=(self._node_id, *reply.path))
         self._done(work)
         return Answer(answer_to(work, reply, self._node_id))
 

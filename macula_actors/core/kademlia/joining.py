@@ -38,7 +38,7 @@ class Joining:
     """
 
     def __init__(
-        self, endpoints: Iterable[Endpoint], backoff: Backoff, *, rejoin_after: float, now: float, jitter: float = 0.2
+        self, endpoints: Iterable[Endpoint], backoff: Backoff, *, rejoin_after: float, now: float, jitter: float = 0.5
     ) -> None:
         self._attempts: Final = {endpoint: _Attempt(now) for endpoint in endpoints}
         self._backoff: Final = backoff

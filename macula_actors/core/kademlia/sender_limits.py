@@ -23,7 +23,7 @@ class SenderLimits:
     Args:
         stores_per_minute: STOREs; as many may come at once, after a quiet minute. Each takes 0.1 ms.
         records_per_minute: of those that bring a record that is not here, under a key and of an owner.
-        max_records: that it has brought and that are still here. Below ``RecordLimits.max_records``, or one can fill it.
+        max_records: that it has brought and that are still here; below ``RecordLimits.max_records``, or one fills it.
         max_senders: whose counts are kept; who has been quiet for longest is forgotten.
         recount_after: seconds, at least, between two looks at which of them are still here.
 

@@ -45,7 +45,7 @@ class RoutingTable:
         limits: BucketLimits | None = None,
         *,
         refresh_after: float = 3600.0,
-        jitter: float = 0.2,
+        jitter: float = 0.5,
     ) -> None:
         self._node_id = node_id
         self._number = int.from_bytes(node_id)

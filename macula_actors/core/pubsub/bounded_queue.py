@@ -123,7 +123,7 @@ class BoundedQueue(Generic[Item]):
             case FullPolicy.DROP_NEWEST:
                 self._dropped += 1
                 return Put.DROPPED, item
-            case FullPolicy.DISCONNECT:
+            case _:  # DISCONNECT
                 self._dropped += 1
                 self._is_disconnected = True
                 return Put.DISCONNECTED, item

@@ -82,7 +82,7 @@ class NodeOutbox(Generic[Event]):
         self._flights: Final[dict[bytes, _Flight[Event]]] = {}  # in order of their sequence
         self._ids: Final[set[bytes]] = set()  # of all messages that are here
         self._next_sequence = 0
-        self._unsent = 0  # flights to be sent again
+        self._has_unsent = False  # there may be flights to be sent again
         self._failures = 0  # since the last acknowledgement
         self._retry_at: float | None = None  # nothing is sent before
         self._next_due = inf
@@ -142,7 +142,6 @@ class NodeOutbox(Generic[Event]):
         if flight is None:
             return []
         self._ids.discard(message_id)
-        self._unsent -= not flight.is_sent
         self._failures = 0
         self._counts["acknowledged"] += 1
         return self._pump(now)
@@ -156,8 +155,6 @@ class NodeOutbox(Generic[Event]):
 
     def due(self, now: float) -> list[Decision[Event]]:
         """Give up what has reached its deadline, and send again what was not acknowledged in time."""
-        if now < self._next_due:
-            return []
         decisions = self._expire(now)
         for flight in [each for each in self._flights.values() if each.is_sent and each.ack_due_at <= now]:
             decisions += self._fail(flight, now)
@@ -171,7 +168,6 @@ class NodeOutbox(Generic[Event]):
         """Give up all messages."""
         messages = [*(flight.message for flight in self._flights.values()), *self._queue.clear()]
         self._flights.clear()
-        self._unsent = 0
         self._next_due = inf
         return [decision for message in messages for decision in self._abandon(message, reason)] + self._resumed()
 
@@ -179,9 +175,9 @@ class NodeOutbox(Generic[Event]):
         """Send what may be sent, in order. After each change: what is in the queue may not be sent yet."""
         if self._retry_at is not None:
             return []
-        again = [each for each in self._flights.values() if not each.is_sent] if self._unsent else []
+        again = [each for each in self._flights.values() if not each.is_sent] if self._has_unsent else []
         decisions: list[Decision[Event]] = [self._send(flight, now) for flight in again]
-        self._unsent = 0
+        self._has_unsent = False
         while len(self._flights) < self._settings.window and (message := self._queue.get()) is not None:
             flight = self._flights[message.message_id] = _Flight(message, self._next_sequence)
             self._next_sequence += 1
@@ -209,13 +205,13 @@ class NodeOutbox(Generic[Event]):
             del self._flights[flight.message.message_id]
             return self._abandon(flight.message, Reason.DROPPED)
         flight.is_sent = False
-        self._unsent += 1
+        self._has_unsent = True
         return []
 
     def _expire(self, now: float) -> list[Decision[Event]]:
         expired = [each.message for each in self._flights.values() if each.message.deadline <= now]
         for message in expired:
-            self._unsent -= not self._flights.pop(message.message_id).is_sent
+            del self._flights[message.message_id]
         if any(message.deadline <= now for message in self._queue):
             expired += self._queue.take_if(lambda message: message.deadline <= now)
         decisions = [decision for message in expired for decision in self._abandon(message, Reason.DEADLINE)]

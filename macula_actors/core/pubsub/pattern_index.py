@@ -123,9 +123,9 @@ class _Node(Generic[Subscriber]):
         self.subscribers[subscriber] = None
 
     def drop(self, subscriber: Subscriber) -> None:
-        if self.subscribers is not None:
-            del self.subscribers[subscriber]
-        self.subscribers = self.subscribers or None
+        left = self.subscribers or {}
+        left.pop(subscriber, None)
+        self.subscribers = left or None
 
     def _set_child(self, segment: str, dialect: Dialect, node: "_Node[Subscriber] | None") -> None:
         if segment == dialect.many:

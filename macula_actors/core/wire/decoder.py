@@ -1,6 +1,8 @@
 """Bytes to messages. Erlang: macula_protocol_decoder, macula_routing_protocol."""
 
-from macula_actors.core.wire.fields import read
+from typing import Any
+
+from macula_actors.core.wire.codec import codec_of
 from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES, Frame, first_frame
 from macula_actors.core.wire.messages import CLASSES, Message
 from macula_actors.core.wire.values import unpack
@@ -26,14 +28,14 @@ def decode_frame(frame: Frame) -> Message:
         RemoteProtocolError: The first of these that is so: ``unknown_type``; ``msgpack_decode_error``; ``not_a_map``;
             ``missing_field`` or ``bad_field``.
     """
-    cls = CLASSES.get(frame.type_id)
+    cls: Any = CLASSES.get(frame.type_id)
     if cls is None:
         raise RemoteProtocolError("unknown_type", f"type id {frame.type_id:#04x}")
     fields = unpack(frame.payload)
     if not isinstance(fields, dict):
         raise RemoteProtocolError("not_a_map", f"the payload of {cls.__name__} is of type {type(fields).__name__}")
     try:
-        message: Message = read(cls, fields)
+        message: Message = codec_of(cls).read(fields)
     except LocalProtocolError as error:
         raise RemoteProtocolError(error.code, error.detail) from error
     return message

@@ -1,11 +1,11 @@
 """Messages to bytes. Erlang: macula_protocol_encoder, macula_routing_protocol."""
 
-from typing import Final
+from typing import Any, Final
 
-from macula_actors.core.wire.fields import write
+from macula_actors.core.wire.codec import codec_of
 from macula_actors.core.wire.frame import encode_frame
 from macula_actors.core.wire.messages import CLASSES, Message
-from macula_actors.core.wire.values import as_bin, pack
+from macula_actors.core.wire.values import as_bin, pack, pack_plain
 from macula_actors.errors import LocalProtocolError
 
 __all__ = ["encode"]
@@ -23,8 +23,12 @@ def encode(message: Message, *, bin_only: bool = False) -> bytes:
         LocalProtocolError: ``missing_field``, ``bad_field`` or ``bad_value``: the message holds what it must not;
             ``frame_too_large``; ``not_a_message``.
     """
-    type_id = _TYPES.get(type(message))
+    cls: Any = type(message)
+    type_id = _TYPES.get(cls)
     if type_id is None:
-        raise LocalProtocolError("not_a_message", f"a {type(message).__name__}")
-    fields = write(message)
+        raise LocalProtocolError("not_a_message", f"a {cls.__name__}")
+    codec = codec_of(cls)
+    fields = codec.write(message)
+    if codec.is_plain:
+        return encode_frame(type_id, pack_plain(fields))
     return encode_frame(type_id, pack(as_bin(fields) if bin_only else fields))

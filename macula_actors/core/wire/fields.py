@@ -5,17 +5,15 @@ field whose default is None may be left out on the wire, and is when it is None;
 that a message does not know are ignored: a later version may add some.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from typing_extensions import override
 
+from macula_actors.core.wire.codec import codec_of
 from macula_actors.core.wire.values import Value
-from macula_actors.errors import LocalProtocolError
 
 __all__ = ["AnyValue", "Boolean", "Choice", "Integer", "Kind", "ListOf", "Octets", "Record", "Text", "read", "write"]
 
@@ -35,6 +33,11 @@ class Kind(ABC):
         written: Value = self.read(value)
         return written
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all that `write` returns is a value of MessagePack, with no `str` in it."""
+        return True
+
 
 def read(cls: Any, fields: Mapping[str | bytes, Value]) -> Any:
     """Return the message of class ``cls`` that ``fields``, with keys as str or bin, hold.
@@ -42,19 +45,7 @@ def read(cls: Any, fields: Mapping[str | bytes, Value]) -> Any:
     Raises:
         LocalProtocolError: ``missing_field`` or ``bad_field``; who reads for a peer makes it the peer's error.
     """
-    read_fields = {}
-    for name, key, kind, is_required in _fields_of(cls):
-        value = fields.get(key)
-        if value is None:
-            value = fields.get(name)
-        if value is not None:
-            try:
-                read_fields[name] = kind.read(value)
-            except ValueError as error:
-                raise LocalProtocolError("bad_field", f"{cls.__name__}.{name} is not {kind}") from error
-        elif is_required:
-            raise LocalProtocolError("missing_field", f"{cls.__name__}.{name} is missing")
-    return cls(**read_fields)
+    return codec_of(cls).read(fields)
 
 
 def write(message: object) -> dict[str | bytes, Value]:
@@ -64,31 +55,7 @@ def write(message: object) -> dict[str | bytes, Value]:
         LocalProtocolError: ``missing_field`` or ``bad_field``.
     """
     cls: Any = type(message)
-    written: dict[str | bytes, Value] = {}
-    for name, key, kind, is_required in _fields_of(cls):
-        value = getattr(message, name)
-        if value is not None:
-            try:
-                written[key] = kind.write(value)
-            except ValueError as error:
-                raise LocalProtocolError("bad_field", f"{cls.__name__}.{name} is not {kind}") from error
-        elif is_required:
-            raise LocalProtocolError("missing_field", f"{cls.__name__}.{name} is missing")
-    return written
-
-
-@cache
-def _fields_of(cls: type[Any]) -> tuple[tuple[str, bytes, Kind, bool], ...]:
-    """Return name, name as bin, kind and whether it must be there, of each field of ``cls``."""
-    return tuple(
-        (field.name, field.name.encode(), _kind_of(field.type), field.default is not None)
-        for field in dataclasses.fields(cls)
-    )
-
-
-def _kind_of(annotation: Any) -> Kind:
-    kind: Kind = annotation.__metadata__[0]
-    return kind
+    return codec_of(cls).write(message)
 
 
 @dataclass(frozen=True)
@@ -136,6 +103,8 @@ class Octets(Kind):
     @override
     def read(self, value: Value) -> bytes:
         """Return ``value``; a str is its UTF-8, for peers that send text as what it is."""
+        if isinstance(value, bytes) and self.low <= len(value) <= self.high:
+            return value
         return self.write(value.encode() if isinstance(value, str) else value)
 
     @override
@@ -169,6 +138,13 @@ class Text(_Textual):
 
     low: int
     high: int
+
+    @override
+    def read(self, value: Value) -> str:
+        """Return the text in ``value``."""
+        if isinstance(value, bytes) and self.low <= len(value) <= self.high:
+            return value.decode()
+        return super().read(value)
 
     @override
     def write(self, value: object) -> bytes:
@@ -223,6 +199,12 @@ class ListOf(Kind):
             raise ValueError
         return [self.kind.write(item) for item in value]
 
+    @property
+    @override
+    def is_plain(self) -> bool:
+        """Whether its items are."""
+        return self.kind.is_plain
+
     @override
     def __str__(self) -> str:
         return f"a list of at most {self.most}, each {self.kind}"
@@ -249,13 +231,23 @@ class Record(Kind):
             raise ValueError  # noqa: TRY004 -- the one error of kinds
         return write(value)
 
+    @property
+    @override
+    def is_plain(self) -> bool:
+        """Whether the fields of all its classes are."""
+        return all(map(_is_plain, self._classes))
+
     @override
     def __str__(self) -> str:
         return "a map with the fields of " + " or ".join(cls.__name__ for cls in self._classes)
 
 
+def _is_plain(cls: Any) -> bool:
+    return codec_of(cls).is_plain
+
+
 def _has_required(cls: Any, fields: Mapping[str | bytes, Value]) -> bool:
-    return all(key in fields or name in fields for name, key, _kind, is_required in _fields_of(cls) if is_required)
+    return all(key in fields or name in fields for key, name in codec_of(cls).required)
 
 
 class AnyValue(Kind):
@@ -265,6 +257,12 @@ class AnyValue(Kind):
     def read(self, value: Value) -> Value:
         """Return ``value``."""
         return value
+
+    @property
+    @override
+    def is_plain(self) -> bool:
+        """False: nothing is looked at."""
+        return False
 
     @override
     def __str__(self) -> str:

@@ -202,11 +202,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """Answers `Call`: with ``error`` if it failed, else ``result``. A nil result of the original is None."""
+    """Answers `Call`: with ``error`` if it failed, else ``result``. A nil result of the original is None.
+
+    ``path``, ours, are the nodes that a routed call went through, in order; of a failed one `Failure` has them.
+    """
 
     call_id: _MessageId
     result: Annotated[bytes | None, Octets(0, 2**32 - 1)] = None
     error: Annotated[Failure | None, Record(Failure)] = None
+    path: Annotated[tuple[bytes, ...] | None, ListOf(Octets(1, 255), 255)] = None
 
     def __post_init__(self) -> None:
         if self.result is not None and self.error is not None:

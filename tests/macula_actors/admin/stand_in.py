@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from ipaddress import ip_network
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
@@ -10,8 +11,9 @@ from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.rpc.service_book import Service
 from macula_actors.errors import NoProviderError
 from macula_actors.messages.advertisement import Unadvertise
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, SERVICE_REGISTRY
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, ENDPOINT, SERVICE_REGISTRY
 from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.rpc import PathStats, RpcStats, Traced
 from macula_actors.messages.service_registry import GetHandler, GetLocalServices
 from macula_actors.node_config import NodeConfig
 from supervisors import GenServer, Reply, UnexpectedRequestError
@@ -37,11 +39,18 @@ class Services(GenServer):
                 raise UnexpectedRequestError(request)
 
 
+class Socket(GenServer):
+    """Stands for the endpoint."""
+
+    def init(self):
+        self.denied = 7
+
+
 class StandIn:
     """A node with one peer, one value in its DHT, and handlers that are called at once."""
 
     def __init__(self, system, **options):
-        self.config = NodeConfig(**{"name": "ann", "listen": "127.0.0.1:0", **options})
+        self.config = NodeConfig(**{"name": "ann", "mode": "edge", "listen": "127.0.0.1:0", **options})
         self.node_id = NodeId(bytes(32))
         self.endpoint = Endpoint("127.0.0.1", 4711)
         self.system = system
@@ -53,6 +62,7 @@ class StandIn:
     async def start(self):
         await self.system.start(Services, self.services, name=SERVICE_REGISTRY)
         await self.system.start(Services, self.services, name=ADVERTISEMENT_MANAGER)
+        await self.system.start(Socket, name=ENDPOINT)
         return self
 
     def peers(self):
@@ -65,7 +75,10 @@ class StandIn:
         return self.system.tree()
 
     def stats(self):
-        return {"peer_connector": {"dials": 3, "rtt": math.inf}}
+        carried = RpcStats(
+            paths={"direct": PathStats(2, 1)}, idle=0, busy=0, queued=0, forwarded=0, refused=0, cancelled=0, late=0
+        )
+        return {"peer_connector": {"dials": 3, "rtt": math.inf}, "rpc_handler": carried}
 
     async def advertise(self, procedure, handler):
         self.services[procedure] = handler
@@ -73,18 +86,18 @@ class StandIn:
     async def discover(self, procedure, *, refresh=False, timeout=5.0):
         return [Provider(procedure=procedure, node_id=OTHER, endpoint=Endpoint("127.0.0.1", 1))]
 
-    async def call(self, procedure, args=None, *, timeout=None, paths=None):
-        self.calls.append((procedure, args, timeout, paths))
+    async def trace(self, procedure, args=None, *, node_id=None, timeout=None, paths=None, max_hops=None):
+        self.calls.append((procedure, args, node_id, timeout, paths, max_hops))
         if procedure not in self.services:
             raise NoProviderError(procedure)
         try:
-            return await self.services[procedure](args)
+            return Traced(await self.services[procedure](args), "direct", (OTHER,))
         except asyncio.CancelledError:
             self.given_up += 1
             raise
 
-    async def call_node(self, node_id, procedure, args=None, *, timeout=None, paths=None):
-        return {"node_id": node_id, "args": args}
+    async def deny(self, networks):
+        return len([ip_network(each) for each in networks])
 
     async def store(self, key, value, *, ttl=None, timeout=10.0):
         self.values[key] = value

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,11 @@ class Colour(StrEnum):
     RED = "red"
 
 
+class Point(NamedTuple):
+    x: int
+    y: object
+
+
 @dataclass(frozen=True)
 class Car:
     colour: Colour
@@ -110,6 +116,7 @@ class Car:
         (b"\x00\xff", {"$hex": "00ff"}),
         ({b"key": 1, Colour.RED: 2, 3: 4}, {"key": 1, "red": 2, "3": 4}),
         ((1, [2.5]), [1, [2.5]]),
+        (Point(1, None), {"x": 1, "y": None}),
         (frozenset({1}), [1]),
         (float("inf"), "inf"),
     ],

@@ -17,6 +17,8 @@ from supervisors.testing import wait_until
 
 from .stand_in import OTHER, StandIn
 
+CARRIED = {"carried": 2, "failed": 1}
+
 pytestmark = pytest.mark.real_clock
 
 
@@ -97,7 +99,7 @@ async def test_status_tells_what_the_node_is(system, tmp_path):
 
     assert (status["mode"], status["realm"], status["endpoint"]) == ("edge", "com.example", "127.0.0.1:4711")
     assert (status["peers"], status["services"], status["has_joined"]) == (1, 0, True)
-    assert status["paths"] == ["direct", "routed", "relay"]
+    assert (status["paths"], status["carried"]) == (["direct", "routed", "relay"], {"direct": CARRIED})
     assert status["uptime"] >= 0
     assert status["memory_mb"] > 1
 
@@ -108,8 +110,8 @@ async def test_tree_shows_the_processes(system, tmp_path):
     tree = await ask(path, "tree")
 
     names = [each["name"] for each in tree["children"]]
-    assert names == ["service_registry", "advertisement_manager", "macula_admin"]
-    assert [each["id"] for each in tree["children"][2]["children"]] == [ADMIN_REQUESTS, ADMIN_SERVER]
+    assert names == ["service_registry", "advertisement_manager", "endpoint", "macula_admin"]
+    assert [each["id"] for each in tree["children"][3]["children"]] == [ADMIN_REQUESTS, ADMIN_SERVER]
     assert tree["children"][0]["state"] == "running"
 
 
@@ -151,12 +153,37 @@ async def test_a_call_takes_a_timeout_paths_and_a_node(system, tmp_path):
     node, path = await started(system, tmp_path)
     node.services["x"] = echo
 
-    await ask(path, "call", procedure="x", args=1, timeout=2, paths=["relay", "direct"])
+    await ask(path, "call", procedure="x", args=1, timeout=2, paths=["relay", "direct"], node_id="ab", max_hops=3)
     await ask(path, "call", procedure="x")
 
-    assert node.calls == [("x", 1, 2.0, ("direct", "relay")), ("x", None, 5.0, None)]
-    answer = await ask(path, "call", procedure="x", args=1, node_id="ab")
-    assert answer == {"node_id": "ab", "args": 1}
+    assert node.calls == [("x", 1, "ab", 2.0, ("direct", "relay"), 3), ("x", None, None, 5.0, None, None)]
+
+
+async def test_a_call_tells_which_way_it_went_if_asked(system, tmp_path):
+    node, path = await started(system, tmp_path)
+    node.services["x"] = echo
+
+    answer = await ask(path, "call", procedure="x", args=1, trace=True)
+
+    assert answer == {"result": 1, "by": "direct", "path": [OTHER.hex()]}
+
+
+async def test_networks_are_denied(system, tmp_path):
+    _, path = await started(system, tmp_path)
+
+    assert await ask(path, "deny", networks=["10.0.0.0/8"]) == {"ended": 1}
+    error = await failure(path, "deny", networks=["x"])
+    assert error.kind == "bad_arguments"
+    assert "networks: 'x' does not appear" in error.message
+
+
+async def test_status_goes_without_what_is_being_restarted(system, tmp_path):
+    _, path = await started(system, tmp_path, start_gateway=True)
+    kill("endpoint")
+
+    status = await ask(path, "status")
+
+    assert (status["name"], status["denied"], status["health_port"]) == ("ann", None, None)
 
 
 async def test_values_are_stored_and_found(system, tmp_path):
@@ -198,7 +225,10 @@ async def test_the_configuration_is_shown_without_secrets(system, tmp_path):
 async def test_counts_are_shown(system, tmp_path):
     _, path = await started(system, tmp_path)
 
-    assert await ask(path, "stats") == {"peer_connector": {"dials": 3, "rtt": "inf"}}
+    stats = await ask(path, "stats")
+
+    assert stats["peer_connector"] == {"dials": 3, "rtt": "inf"}
+    assert (stats["rpc_handler"]["paths"], stats["rpc_handler"]["late"]) == ({"direct": CARRIED}, 0)
 
 
 async def test_a_failure_of_the_node_is_told_by_its_type(system, tmp_path):
@@ -218,6 +248,8 @@ async def test_a_failure_of_the_node_is_told_by_its_type(system, tmp_path):
         ("call", {"procedure": "x", "timeout": -1}, "timeout: a number of seconds above 0 is needed"),
         ("call", {"procedure": "x", "paths": ["fly"]}, "paths: a list of direct, routed, relay is needed"),
         ("call", {"procedure": "x", "paths": "direct"}, "paths: a list of direct, routed, relay is needed"),
+        ("call", {"procedure": "x", "max_hops": -1}, "max_hops: a number of at least 0 is needed"),
+        ("deny", {"networks": "10.0.0.0/8"}, "networks: a list of texts is needed"),
         ("discover", {"procedure": "x", "refresh": 1}, "refresh: true or false is needed"),
         ("ping", {"loud": 1}, "there is no argument 'loud'"),
     ],

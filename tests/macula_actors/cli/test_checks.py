@@ -1,5 +1,6 @@
 import pytest
 
+from macula_actors.admin.commands import echo
 from macula_actors.admin.protocol import AdminError
 from macula_actors.admin.system import start_admin
 from macula_actors.cli.checks import Member, problem_of, run_check
@@ -69,10 +70,13 @@ async def test_a_check_asks_its_node(system, tmp_path):
     await start_admin(node, tmp_path / "a")
     members = {"ann": Member(node.node_id.hex(), tmp_path / "a"), "bob": Member("b0b", tmp_path / "b")}
 
-    held = await run_check(check(node_id="@bob", procedure="x", expect={"node_id": "b0b", "args": None}), members)
+    node.services["y"] = echo
+
+    held = await run_check(check(node_id="@bob", procedure="y", args=1, expect=1), members)
     failed = await run_check(check(procedure="x"), members)
 
     assert not held.problem
+    assert node.calls[0][2] == "b0b"
     assert failed.problem == "NoProviderError: no node provides 'x'"
 
 

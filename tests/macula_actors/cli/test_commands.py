@@ -78,7 +78,10 @@ async def test_stats(system, tmp_path):
     await started(system, tmp_path)
 
     assert "peer_connector  dials" in await told(tmp_path, "stats")
-    assert await json_of(tmp_path, "stats") == {"peer_connector": {"dials": 3, "rtt": "inf"}}
+    assert ["rpc_handler", "paths.direct.failed", "1"] in list(
+        map(str.split, (await told(tmp_path, "stats")).splitlines())
+    )
+    assert (await json_of(tmp_path, "stats"))["peer_connector"] == {"dials": 3, "rtt": "inf"}
 
 
 async def test_config(system, tmp_path):
@@ -134,10 +137,20 @@ async def test_call_takes_a_node_paths_and_a_timeout(system, tmp_path):
     node = await started(system, tmp_path)
     node.services["x"] = echo
 
-    await told(tmp_path, "call", "x", "1", "--path", "relay", "--path", "direct", "--timeout", "2")
+    options = ("--path", "relay", "--path", "direct", "--timeout", "2", "--node", "ab", "--max-hops", "3")
+    await told(tmp_path, "call", "x", "1", *options)
 
-    assert node.calls == [("x", 1, 2.0, ("direct", "relay"))]
-    assert await json_of(tmp_path, "call", "x", "--node", "ab") == {"node_id": "ab", "args": None}
+    assert node.calls == [("x", 1, "ab", 2.0, ("direct", "relay"), 3)]
+
+
+async def test_call_shows_which_way_it_went_if_asked(system, tmp_path):
+    node = await started(system, tmp_path)
+    node.services["x"] = echo
+
+    text = await told(tmp_path, "call", "x", "1", "--trace")
+
+    assert text == f"1\nby direct: {OTHER.hex()[:12]}\n"
+    assert await json_of(tmp_path, "call", "x", "--trace") == {"result": None, "by": "direct", "path": [OTHER.hex()]}
 
 
 async def test_a_call_that_fails_has_exit_code_1_and_one_line_on_stderr(system, tmp_path):

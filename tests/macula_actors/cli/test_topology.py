@@ -112,7 +112,7 @@ def test_nodes_that_need_only_earlier_ones_start_together():
         ("[[node]]\n[[check]]\nfrom = 'x'\ndo = 'find'", "check 1: from = 'x': allowed: node1"),
         (
             "[[node]]\n[[check]]\nfrom = 'node1'\ndo = 'fly'",
-            "check 1: do = 'fly': allowed: advertise_echo, call, discover, find, kill, status, store",
+            "check 1: do = 'fly': allowed: advertise_echo, call, deny, discover, find, kill, status, store",
         ),
         (
             "[[node]]\n[[check]]\nfrom = 'node1'\ndo = 'find'\nkeys = 1",

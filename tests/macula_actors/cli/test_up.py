@@ -79,14 +79,16 @@ async def test_checks_that_hold_end_with_exit_code_0(tmp_path, how):
 
 
 async def test_a_check_that_does_not_hold_ends_with_exit_code_1(tmp_path):
-    code, out, errors = await outcome(write(tmp_path, TWO.replace("expect = 1\nwithin = 5", "expect = 2")), "--check")
+    code, out, errors = await outcome(
+        write(tmp_path, TWO.replace("expect = 1\nwithin = 5", "expect = 2")), "--check", "--in-process"
+    )
 
     assert (code, errors) == (1, "macula: 1 of 2 checks failed: ann calls it\n")
     assert "1; expected was 2" in out
 
 
 async def test_programs_are_told_in_json(tmp_path):
-    code, out, _ = await outcome(write(tmp_path, TWO), "--check", "--json")
+    code, out, _ = await outcome(write(tmp_path, TWO), "--check", "--json", "--in-process")
 
     nodes, checks = map(json.loads, out.splitlines())
     assert code == 0

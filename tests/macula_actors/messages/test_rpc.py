@@ -1,22 +1,29 @@
 """Calls, over real QUIC in a simulated network."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.wire.messages import Call
 from macula_actors.errors import (
     CallTimeoutError,
+    ConnectionLostError,
     LocalProtocolError,
     MaxHopsExceededError,
     NoProviderError,
     NoRouteError,
     RemoteCallError,
+    RemoteProtocolError,
 )
+from macula_actors.messages import rpc
 from macula_actors.messages.rpc import CallOptions, left_ms
 from supervisors import GenServer, Reply
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
+from tests.macula_actors.peers import echo
 from tests.support import kill
 
 
@@ -212,6 +219,44 @@ async def test_a_node_calls_itself_by_its_id(sum_of):
         caller.provide(ADD, add)
 
         assert await caller.call_node(caller, sum_of) == 3
+        assert (await caller.stats()).paths == {"local": (1, 0)}
+
+
+async def test_a_handler_calls_others_itself(sum_of):
+    async def add_elsewhere(args):
+        return await rpc.call("elsewhere", args)  # of the node that it runs at
+
+    async with rpc_mesh() as mesh:
+        caller, middle, provider = await mesh.nodes(3)
+        middle.provide(ADD, add_elsewhere)
+        provider.provide("elsewhere", add)
+        caller.finds(ADD, middle)
+        middle.finds("elsewhere", provider)
+
+        assert await caller.call(sum_of) == 3
+
+
+async def test_nodes_that_prove_nothing_send_json_as_the_original_does():
+    seen = []
+
+    def note(inbound):
+        seen.append(inbound.message)
+        return replace(echo(inbound), result=b'{"sum": 3}')
+
+    is_open = {"security": Security.OPEN}
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2, handshake=is_open)
+        original = await mesh.mesh.node(answers={Call: note}, **is_open)
+        provider.provide(ADD, lambda args: {"sum": add(args)})
+        caller.finds(ADD, provider)
+        caller.knows(provider)
+        options = CallOptions(json=True)
+
+        assert await caller.call({"a": 1, "b": 2}, options=options) == {"sum": 3}
+        assert await caller.call_node(provider, {"a": 1, "b": 2}, paths=[Path.ROUTED], options=options) == {"sum": 3}
+        caller.finds(ADD, Provider(procedure=ADD, node_id=original.identity.node_id, endpoint=original.endpoint))
+        assert await caller.call({"a": 1}, options=options) == {"sum": 3}
+        assert seen[0].args == b'{"a":1}'
 
 
 # Errors
@@ -334,7 +379,61 @@ async def test_an_address_that_another_node_has_is_no_way_to_the_provider():
             await caller.call()
 
 
+async def test_an_answer_to_another_call_is_none():
+    def confuse(inbound):
+        return replace(echo(inbound), call_id=bytes(16))
+
+    async with rpc_mesh() as mesh:
+        caller = await mesh.node()
+        confused = await mesh.mesh.node(answers={Call: confuse})
+        caller.finds(ADD, Provider(procedure=ADD, node_id=confused.identity.node_id, endpoint=confused.endpoint))
+
+        with pytest.raises(RemoteProtocolError, match="bad_answer"):
+            await caller.call(paths=[Path.DIRECT])
+
+
+async def test_an_own_handler_whose_worker_is_killed_is_not_run_again():
+    async with rpc_mesh() as mesh:
+        (caller,) = await mesh.nodes(1)
+        handling = Handling()
+        caller.provide(ADD, handling)
+        call = asyncio.create_task(caller.call())
+        await until(lambda: _is_busy(caller))
+
+        await kill(caller.workers()[0])
+
+        with pytest.raises(ConnectionLostError):
+            await call
+        assert (handling.begun, handling.ended) == (1, 1)
+
+
 # Fail-over and deadlines
+
+
+async def test_a_provider_that_does_not_answer_leaves_time_for_the_second_one(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, first, second = await mesh.nodes(3)
+        handling = Handling()
+        first.provide(ADD, handling)
+        second.provide(ADD, add)
+        caller.finds(ADD, first, second)
+
+        assert await caller.call(sum_of, timeout=2.0, paths=[Path.DIRECT]) == 3
+        await asyncio.sleep(0.5)
+        assert (handling.begun, handling.ended) == (1, 1)
+
+
+async def test_a_provider_that_is_reached_by_its_second_path_stays_cached(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, _, provider = await mesh.chain(3)
+        gone = await mesh.node()
+        provider.provide(ADD, add)
+        caller.finds(ADD, Provider(procedure=ADD, node_id=provider.node_id, endpoint=gone.contact.endpoint))
+        await gone.node.stop()
+
+        assert await caller.call(sum_of) == 3
+        assert (await caller.stats()).paths == {"direct": (0, 1), "routed": (1, 0)}
+        assert await caller.reported() == []
 
 
 async def test_the_second_provider_answers_within_the_deadline_when_the_first_is_dead(sum_of):

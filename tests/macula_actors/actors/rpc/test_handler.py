@@ -17,6 +17,7 @@ from macula_actors.errors import (
     RefusedError,
     RemoteCallError,
 )
+from macula_actors.messages import rpc
 from macula_actors.messages.gateway import CallForClient, Relay
 from macula_actors.messages.names import (
     GATEWAY_MESH,
@@ -31,6 +32,7 @@ from macula_actors.messages.peer import Abandoned
 from supervisors import GenServer, NoReply, Refuse, ServerDownError, UnexpectedRequestError
 from supervisors import Reply as Answer
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
+from tests.macula_actors.peers import never as never_answered
 from tests.support import kill, supervise
 
 SLOW = "test.slow"
@@ -128,6 +130,23 @@ async def test_the_end_of_an_idle_worker_costs_nothing():
 
         assert await caller.call(2) == 2
         assert await provider.is_at_rest()
+
+
+async def test_a_call_that_waits_has_the_place_of_a_worker_that_ends():
+    async with rpc_mesh() as mesh:
+        caller, provider = await pair(mesh, nap, max_workers=1)
+        provider.provide("fast", echo)
+        (slow,) = calls(caller, 1, 3.0, paths=[Path.DIRECT])
+        await busy(provider)
+        fast = asyncio.create_task(caller.call_node(provider, 1, procedure="fast"))
+        await asyncio.sleep(0.1)
+        worker, now = provider.workers()[0], asyncio.get_running_loop().time()
+
+        await kill(worker)
+
+        assert await fast == 1
+        assert asyncio.get_running_loop().time() - now < 0.03  # which it takes to get here
+        assert isinstance(await slow, RefusedError)
 
 
 async def test_no_more_workers_than_allowed_work_at_a_time():
@@ -411,7 +430,7 @@ async def test_the_reply_to_a_route_is_for_its_source():
         answer = await peer.node.request(node.node, a_route(peer, node))
 
         assert (answer.destination_node_id, answer.source_node_id) == (peer.node_id, node.node_id)
-        assert answer.payload == Reply(call_id=b"0123456789abcdef", result=b"\xc0")
+        assert answer.payload == Reply(call_id=b"0123456789abcdef", result=b"\xc0", path=(node.node_id,))
 
 
 async def test_a_node_that_knows_nobody_nearer_says_so():
@@ -472,6 +491,24 @@ async def test_killing_the_worker_that_passes_a_call_on_costs_that_call_and_canc
         assert isinstance(await made, NoRouteError)
         await asyncio.sleep(0.4)
         assert await provider.is_at_rest()
+
+
+async def test_a_hop_that_lets_a_call_wait_takes_that_from_its_time():
+    async with rpc_mesh() as mesh:
+        caller, hop = await mesh.chain(2, max_workers=1)
+        provider = await mesh.mesh.node(answers={RpcRoute: never_answered})
+        hop.book.contacts = [provider.contact]
+        hop.provide(SLOW, nap)
+        slow = asyncio.create_task(caller.call_node(hop, 0.5, procedure=SLOW))
+        await busy(hop)
+
+        with pytest.raises(CallTimeoutError):
+            await rpc.call_node(provider.contact.node_id, ADD, None, timeout=1.0, system=caller.system)
+
+        assert await slow == 0.5
+        (route,) = provider.handled
+        assert 400 < route.payload.timeout < 600
+        assert route.hop_count == 1
 
 
 # Gateways
