@@ -93,6 +93,7 @@ class DhtConfig:
     locate: LookupLimits = field(default_factory=LookupLimits)
     backoff: Backoff = field(default_factory=Backoff)  # between two attempts to join
     refresh_after: float = 600.0  # that a bucket goes without a lookup; paper, 2.3, has an hour, for less churn
+    trust_for: float = 60.0  # what a lookup has shown of a sparse range of the network, before the next store there
     query_timeout: float = 3.0  # of one message to a peer, dialling too
     retry_after: float = 0.05  # that something of this node, or of the peer's, is given to be restarted
     max_retries: int = 20  # of one message, for that reason

@@ -10,6 +10,7 @@ __all__ = [
     "CallTimeoutError",
     "ConfigError",
     "ConnectionLostError",
+    "DeniedError",
     "IdentityMismatchError",
     "KeyStoreError",
     "LocalProtocolError",
@@ -70,6 +71,10 @@ class ConnectionLostError(MaculaError):
         self.by: Final = by
         self.code = code
         self.reason = reason
+
+
+class DeniedError(ConnectionLostError):
+    """This node denies the other's address, by its configuration or because it was told so: nothing was sent there."""
 
 
 class IdentityMismatchError(MaculaError):

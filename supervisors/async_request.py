@@ -51,7 +51,6 @@ class RequestId:
         "_error",
         "_from",
         "_loop",
-        "_response",
         "_thread",
         "_value",
         "arrival",
@@ -66,7 +65,6 @@ class RequestId:
         self._asker = asker = Process.caller()
         self._loop = asyncio.get_running_loop() if asker is None else asker.loop
         self._thread = get_ident()
-        self._response = Response(self)
         self._from: From | None = None
         self._value: Any = NO_REPLY
         self._error: BaseException | None = None
@@ -117,7 +115,7 @@ class RequestId:
             if self._answered is not None and not self._answered.done():
                 self._answered.set_result(None)
             if self._asker is not None:
-                self._asker.deliver(self._response)
+                self._asker.deliver(Response(self))
 
     def _send(self, process: Process) -> None:
         """Deliver the request to ``process``; in its thread."""
@@ -142,7 +140,7 @@ class RequestId:
     def _take(self) -> None:
         """Take the answer out of the mailbox that it came into."""
         if self._asker is not None and self._asker is Process.caller():
-            self._asker.take_out(lambda message: message is self._response)
+            self._asker.take_out(lambda message: isinstance(message, Response) and message.reqid is self)
 
     def _abandon(self, error: CallTimeoutError) -> None:
         """Have an answer that has not come yet dropped when it does."""

@@ -19,7 +19,7 @@ from typing_extensions import override
 from macula_actors.core.peer.admission import Accept, Admission, AdmissionLimits, AskRetry, Refuse, RefuseReason
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.wire.datagram import FIXED_BIT, Reset, decode_datagram, encode_reset
-from macula_actors.errors import ConnectionLostError, RemoteProtocolError
+from macula_actors.errors import ConnectionLostError, DeniedError, RemoteProtocolError
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import Address, ConnectionOwner, DatagramReceiver, Engine, Network
 from macula_actors.transport.stateless import CONNECTION_ID_BYTES, Initial, RetryTokens, pull_initial, refuse_initial
@@ -133,10 +133,11 @@ class QuicEndpoint(DatagramReceiver):
         """Begin a connection to ``address``; ``owner`` hears how it goes. Nobody gives up but the idle time-out.
 
         Raises:
-            ConnectionLostError: the endpoint is closed, or ``address`` is denied.
+            ConnectionLostError: the endpoint is closed.
+            DeniedError: ``address`` is denied.
         """
         if self._is_denied(address):
-            raise ConnectionLostError("local", CloseCode.NORMAL, "this node's configuration denies the address")
+            raise DeniedError("local", CloseCode.NORMAL, "this node denies the address")
         if self._is_closed:
             raise ConnectionLostError("local", CloseCode.SHUTDOWN, "the endpoint is closed")
         now = self.now()
@@ -152,7 +153,7 @@ class QuicEndpoint(DatagramReceiver):
         self._is_denied = is_denied
         ended = [connection for connection in self.connections if is_denied(connection.address)]
         for connection in ended:
-            connection.fail(ConnectionLostError("local", CloseCode.NORMAL, "its address is denied from now on"))
+            connection.fail(DeniedError("local", CloseCode.NORMAL, "its address is denied from now on"))
         return len(ended)
 
     def close(self, code: CloseCode = CloseCode.SHUTDOWN, reason: str = "") -> None:

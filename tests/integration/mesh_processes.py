@@ -3,100 +3,121 @@
 import asyncio
 import json
 import os
+import selectors
 import signal
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from macula_actors.admin.client import AdminClient
 from macula_actors.config_sources import toml_line
-from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.transport.key_store import load_or_create
 
-PATIENCE = 20.0  # seconds that a process may take to start or to end
-ROOT = Path(__file__).parents[2]
+PATIENCE = 30.0  # seconds that a process may take to start or to end
+REPOSITORY = Path(__file__).parents[2]
+NAMING = ("bootstrap", "gateways")  # options that may name nodes
 
 
 class MeshProcess:
-    """One node. `node_id`, `endpoint` and `host` are known once it is started."""
+    """One node. `node_id` and `endpoint` are known once it is ready."""
 
-    def __init__(self, name, directory, **options):
+    def __init__(self, name, directory, *, app=None, **options):
         self.name = name
-        self.directory = directory
-        self.data_dir = directory / name
-        self.options = {"name": name, "data_dir": str(self.data_dir), "log_level": "WARNING", **options}
-        self.process = None
-        self.ready = None
+        self.options = {"name": name, "data_dir": str(directory / name), "log_level": "WARNING", **options}
+        self._admin = directory / name / "admin.sock"
+        self._config = directory / f"{name}.toml"
+        self._log = directory / f"{name}.log"
+        self._app = [] if app is None else ["--app", app]
+        self._process = None
 
     @property
-    def node_id(self):
-        return self.ready["node_id"]
-
-    @property
-    def endpoint(self):
-        return self.ready["endpoint"]
+    def is_dialled(self):
+        """Whether others can dial it."""
+        return self.options.get("accept_peers", True)
 
     @property
     def host(self):
         return self.endpoint.rpartition(":")[0]
 
-    async def start(self, app=None):
-        path = self.directory / f"{self.name}.toml"
-        path.write_text("".join(f"{toml_line(key, value)}\n" for key, value in self.options.items()))
-        self.log = (self.directory / f"{self.name}.log").open("ab")
-        extra = [] if app is None else ["--app", app]
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "macula_actors.cli", "node", "--config", str(path), "--json-logs", *extra),
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=self.log,
-            cwd=ROOT,
-            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory)},
-        )
-        async with asyncio.timeout(PATIENCE):
-            line = await self.process.stdout.readline()
-        assert line, (self.directory / f"{self.name}.log").read_text()
-        self.ready = json.loads(line)["ready"]
+    def start(self):
+        named = {key: [each.endpoint for each in self.options[key]] for key in NAMING if key in self.options}
+        lines = (f"{toml_line(key, value)}\n" for key, value in {**self.options, **named}.items())
+        self._config.write_text("".join(lines))
+        command = [sys.executable, "-m", "macula_actors.cli", "node", "--config", str(self._config), "--json-logs"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._app],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=REPOSITORY,
+                env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._config.parent)},
+            )
+
+    def wait_ready(self):
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            line = self._process.stdout.readline() if selector.select(PATIENCE) else b""
+        assert line, self._log.read_text()
+        ready = json.loads(line)["ready"]
+        self.node_id, self.endpoint = ready["node_id"], ready["endpoint"]
+
+    def stop(self):
+        """Tell it to stop, and return its exit code."""
+        if self._process is None:
+            return None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(PATIENCE)
+        self._process.stdout.close()
+        return code
 
     async def ask(self, command, **arguments):
-        async with AdminClient(self.data_dir / "admin.sock") as client:
+        async with AdminClient(self._admin) as client:
             return await client.ask(command, **arguments)
 
     async def call(self, procedure, args=None, **how):
         return await self.ask("call", procedure=procedure, args=args, **how)
 
-    async def stop(self):
-        if self.process is None or self.process.returncode is not None:
-            return None
-        self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE):
-            code = await self.process.wait()
-        self.log.close()
-        return code
-
 
 def nearer_and_nearer(directory, *names):
     """Make keys for the nodes ``names``, so that each is nearer to the last one than the node before it."""
-    made = [directory / f"key{number}" for number, _ in enumerate(names)]
-    ids = {path: load_or_create(path).node_id for path in made}
-    target = made[-1]
-    order = sorted(made, key=lambda path: ids[path].distance(ids[target]), reverse=True)
+    made = {path: load_or_create(path).node_id for path in (directory / f"key of {name}" for name in names)}
+    target = list(made.values())[-1]
+    order = sorted(made, key=lambda path: made[path].distance(target), reverse=True)
     for path, name in zip(order, names, strict=True):
         path.rename(directory / name)
 
 
-@asynccontextmanager
-async def running(*nodes, apps=None):
-    """Run ``nodes``, one after the other; a bootstrap or gateway may be given as the `MeshProcess` itself."""
-    async with AsyncExitStack() as stack:
-        for node in nodes:
-            for key in ("bootstrap", "gateways"):
-                if key in node.options:
-                    node.options[key] = [each.endpoint for each in node.options[key]]
-            stack.push_async_callback(node.stop)
-            await node.start((apps or {}).get(node.name))
-        yield nodes
+@contextmanager
+def running(*waves):
+    """Run the nodes of each wave at once; later ones may name earlier ones. Their exit codes must be 0."""
+    started = []
+    codes = []
+    try:
+        for wave in waves:
+            for node in wave:
+                node.start()
+                started.append(node)
+            for node in wave:
+                node.wait_ready()
+        yield [node for wave in waves for node in wave]
+    finally:
+        codes = [node.stop() for node in reversed(started)]
+    assert set(codes) == {0}
+
+
+async def cut(node, *others):
+    """Let ``node`` and ``others`` reach one another no more."""
+    for one, peers in ((node, others), *((other, (node,)) for other in others)):
+        already = (await one.ask("status"))["denied"]
+        await one.ask("deny", networks=[*already, *(f"{peer.host}/32" for peer in peers)])
+
+
+async def mend(*nodes):
+    """Let ``nodes`` reach one another again."""
+    for node in nodes:
+        await node.ask("deny", networks=[])
 
 
 async def until(condition, timeout=PATIENCE, pause=0.05):
@@ -105,7 +126,3 @@ async def until(condition, timeout=PATIENCE, pause=0.05):
         while not (found := await condition()):
             await asyncio.sleep(pause)
     return found
-
-
-def distance(one, other):
-    return NodeId.from_hex(one).distance(NodeId.from_hex(other))

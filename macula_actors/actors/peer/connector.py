@@ -33,6 +33,7 @@ from macula_actors.errors import (
     BadProofError,
     CallTimeoutError,
     ConnectionLostError,
+    DeniedError,
     IdentityMismatchError,
     MaculaError,
     NoRouteError,
@@ -84,7 +85,7 @@ from supervisors.requests import StartChild
 __all__ = ["PeerConnector"]
 
 # Dialling again soon does not help against these.
-LASTING: Final = (BadProofError, IdentityMismatchError, RealmMismatchError, SelfDialError)
+LASTING: Final = (BadProofError, DeniedError, IdentityMismatchError, RealmMismatchError, SelfDialError)
 
 CLOSE_CODES: Final = {
     CloseReason.DUPLICATE: CloseCode.REPLACED,

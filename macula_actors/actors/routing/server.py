@@ -252,7 +252,9 @@ class RoutingServer(GenServer):
 
     def _store(self, record: Record, from_: From, *, is_durable: bool = True) -> NoReply:
         self._save_record(record.key, record if is_durable else None)
-        self._jobs.start(self.upkeep.job(Purpose.STORE, record.key, (record,)), from_)
+        job = self.upkeep.job(Purpose.STORE, record.key, (record,))
+        is_direct = job.is_direct or self.upkeep.is_sure_of(record.key, self._system.now())
+        self._jobs.start(replace(job, is_direct=is_direct), from_)
         return NoReply()
 
     def _add(self, contact: Contact, from_: From) -> NoReply:

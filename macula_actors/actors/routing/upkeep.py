@@ -125,6 +125,8 @@ class Upkeep:
         """Take note that ``job`` is over."""
         match job.purpose:
             case Purpose.STORE if not has_failed and job.contacts:
+                if not job.is_direct:
+                    self._contacts.table.looked_up(job.target, now, rng)
                 for record in job.records:
                     if record.owner == self._node_id:
                         self._own.stored(record.key, now, rng)
@@ -132,6 +134,15 @@ class Upkeep:
                 self._looked_up(job, now, rng, has_failed=has_failed)
             case _:
                 pass
+
+    def is_sure_of(self, key: NodeId, now: float) -> bool:
+        """Tell whether the nodes closest to ``key`` are known so well that a record may be stored without a lookup.
+
+        The lookup comes when it is stored again.
+        """
+        return self.is_joined and self._contacts.table.knows_closest(
+            key, self._config.locate.k, now, self._config.trust_for
+        )
 
     def job(self, purpose: Purpose, target: NodeId, records: Iterable[Record] = ()) -> Job:
         """Return a job that begins with the closest contacts of the table."""

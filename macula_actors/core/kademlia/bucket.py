@@ -128,6 +128,10 @@ class KBucket:
         self.confirmed(node_id, now)
         return Updated() if node_id in self._contacts else self._wait(known, now)
 
+    def is_alive(self, now: float, within: float) -> bool:
+        """Tell whether all contacts were seen in the last ``within`` seconds, and none has been silent since."""
+        return all(now - each.seen_at < within and not each.failures for each in self._contacts.values())
+
     def is_fresh(self, contact: Contact, now: float, within: float) -> bool:
         """Tell whether ``contact``, at this place, was seen in the last ``within`` seconds, and nothing happened since.
 

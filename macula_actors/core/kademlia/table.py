@@ -56,6 +56,7 @@ class RoutingTable:
         self._occupied = 0  # a bit for each of them: the first in which its ids differ from this node's
         self._size = 0
         self._looked_up_at: dict[int, float] = {}
+        self._refresh_at: dict[int, float] = {}
         self._next_refresh: float | None = None  # None: it is not known at present
 
     def __len__(self) -> int:
@@ -143,16 +144,36 @@ class RoutingTable:
         """
         number = int.from_bytes(target)
         found: list[Contact] = []
-        for bucket in self._by_distance(number):
+        for _, bucket in self._by_distance(number):
             if len(found) >= count:
                 break
             found += [each.contact for each in bucket.nearest(number) if each.node_id != without]
         return found[:count]
 
+    def knows_closest(self, target: NodeId, count: int, now: float, within: float) -> bool:
+        """Tell whether `closest` is what a lookup of ``target`` would find, as far as can be told without asking.
+
+        It is where no bucket that is looked into is full: who is in its range and has ever met this node is in it. Each
+        has been refreshed, and all in it have answered in the last ``within`` seconds, in which a lookup in the range
+        of ``target`` has ended, too.
+        """
+        if now - self._looked_up_at.get(self._node_id.bucket_index(target), -inf) >= within:
+            return False
+        known = 0
+        for index, bucket in self._by_distance(int.from_bytes(target)):
+            if known >= count:
+                return True
+            is_refreshed = now - self._looked_up_at.get(index, -inf) < self._refresh_after
+            if bucket.is_full or not is_refreshed or not bucket.is_alive(now, within):
+                return False
+            known += len(bucket)
+        return known >= count
+
     def looked_up(self, target: NodeId, now: float, rng: Random) -> None:
         """Note that a lookup of ``target`` has ended: it has refreshed the bucket of its range."""
-        earlier = self._refresh_after * self._jitter * rng.random()
-        self._looked_up_at[self._node_id.bucket_index(target)] = now - earlier
+        index = self._node_id.bucket_index(target)
+        self._looked_up_at[index] = now
+        self._refresh_at[index] = now + self._refresh_after * (1 - self._jitter * rng.random())
         self._next_refresh = None
 
     def to_refresh(self, now: float) -> list[int]:
@@ -161,15 +182,13 @@ class RoutingTable:
         That is none beyond the nearest contact's: there is nobody.
         """
         nearest = max(self._buckets, default=-1)
-        is_due = [now - self._looked_up_at.get(index, -inf) >= self._refresh_after for index in range(nearest + 1)]
-        return [index for index, due in enumerate(is_due) if due]
+        return [index for index in range(nearest + 1) if self._refresh_at.get(index, -inf) <= now]
 
     def next_refresh(self) -> float:
         """Return when `to_refresh` next returns something; never, since there is no contact: infinity."""
         if self._next_refresh is None:
             nearest = max(self._buckets, default=-1)
-            looked_up = (self._looked_up_at.get(index, -inf) for index in range(nearest + 1))
-            self._next_refresh = min(looked_up, default=inf) + self._refresh_after
+            self._next_refresh = min((self._refresh_at.get(index, -inf) for index in range(nearest + 1)), default=inf)
         return self._next_refresh
 
     def random_id(self, index: int, rng: Random) -> NodeId:
@@ -194,7 +213,7 @@ class RoutingTable:
         for each in saved:
             self.seen(each.contact, now - each.silent_for)
 
-    def _by_distance(self, target: int) -> Iterator[KBucket]:
+    def _by_distance(self, target: int) -> Iterator[tuple[int, KBucket]]:
         # A bucket's ids equal this node's up to a bit in which they differ. Where this node differs from the target
         # too, they are nearer than all ids of the buckets after; where not, farther. So, nearest first: the bits in
         # which the target differs, from the first on; then the others, from the last on.
@@ -203,11 +222,12 @@ class RoutingTable:
         while near:
             bit = near.bit_length() - 1
             near ^= 1 << bit
-            yield self._buckets[_MAX_INDEX - bit]
+            yield _MAX_INDEX - bit, self._buckets[_MAX_INDEX - bit]
         while far:
             lowest = far & -far
             far ^= lowest
-            yield self._buckets[ID_BITS - lowest.bit_length()]
+            index = ID_BITS - lowest.bit_length()
+            yield index, self._buckets[index]
 
     def _resized(self, index: int, bucket: KBucket, size: int) -> None:
         self._size += len(bucket) - size

@@ -9,7 +9,7 @@ from typing_extensions import override
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.pool import PoolLimits
-from macula_actors.errors import NoRouteError
+from macula_actors.errors import DeniedError, NoRouteError
 from macula_actors.messages.names import ADVERTISEMENT_MANAGER, ENDPOINT, PEER_CONNECTOR
 from macula_actors.messages.peer import GatewaysChanged, PeerDown, deny, gateways, peers, set_accepting
 from supervisors import GenServer, Kill, Reply, exit_signal
@@ -132,10 +132,8 @@ async def test_who_is_denied_is_neither_dialled_nor_let_in(denying):
         second = await mesh.node(mesh={"deny": (network,)})
         pair = (first, second)
 
-        with pytest.raises(NoRouteError, match=r"denies|ended by the peer") as caught:
+        with pytest.raises([NoRouteError, DeniedError][denying]):
             await pair[denying].call(pair[1 - denying], timeout=0.4)
-
-        assert caught.value.tried
 
 
 async def test_links_are_cut_and_mended_while_nodes_run():
@@ -145,7 +143,7 @@ async def test_links_are_cut_and_mended_while_nodes_run():
         network = ip_network(f"{other.endpoint.host}/32")
 
         assert await deny(one.process(ENDPOINT), [network]) == 1
-        with pytest.raises(NoRouteError, match="deni"):
+        with pytest.raises(DeniedError):
             await one.call(other, timeout=0.4)
         assert await deny(one.process(ENDPOINT), []) == 0
 
@@ -160,7 +158,7 @@ async def test_what_was_denied_later_is_denied_by_the_next_endpoint_too():
         exit_signal(one.process(ENDPOINT), Kill())
         await asyncio.sleep(1.0)
 
-        with pytest.raises(NoRouteError, match="deni"):
+        with pytest.raises(DeniedError):
             await one.call(other, timeout=0.4)
 
 

@@ -287,6 +287,39 @@ def nearest(nodes, count):
     return sorted(nodes, key=lambda node: KEY.distance(node.node_id))[:count]
 
 
+async def test_a_store_where_a_lookup_has_just_been_asks_nobody_first_and_goes_to_the_closest():
+    async with dht() as network:
+        first = await network.node(locate=LookupLimits(k=4))
+        nodes = [first, *[await network.node(first, locate=LookupLimits(k=4)) for _ in range(11)]]
+        await first.until(lambda: first.knows(*nodes[1:]))
+        await asyncio.sleep(20.0)  # the others' lookups are over
+        at = [key(number) for number in range(30)]
+        for each in at:
+            await first.store(each, PAYLOAD)
+        network.wires.sent.clear()
+        for each in at:
+            await first.store(each, {"a": 2})
+
+        assert network.wires.sent["Store"] == 4 * len(at)
+        assert network.wires.sent["FindNode"] == 0
+        for each in at:
+            closest = sorted(nodes[1:], key=lambda node, each=each: node.node_id.distance(each))[:4]
+            assert [await node.local(each) for node in closest] == [[{"a": 2}]] * 4
+
+
+async def test_a_store_asks_first_where_no_lookup_has_been_for_a_while():
+    async with dht() as network:
+        first = await network.node(locate=LookupLimits(k=4), trust_for=10.0)
+        nodes = [first, *[await network.node(first, locate=LookupLimits(k=4)) for _ in range(11)]]
+        await first.until(lambda: first.knows(*nodes[1:]))
+        await first.store(KEY, PAYLOAD)
+        await asyncio.sleep(20.0)
+        network.wires.sent.clear()
+        await first.store(KEY, PAYLOAD)
+
+        assert network.wires.sent["FindNode"] >= 4
+
+
 async def test_a_store_that_nobody_takes_says_so_and_is_made_good_later():
     async with dht() as network:
         first, second = await network.network(2)

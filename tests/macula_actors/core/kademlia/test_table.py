@@ -210,6 +210,47 @@ def test_a_contact_is_fresh_for_a_moment_where_it_was_seen_unless_it_is_in_doubt
     assert not made.is_fresh(contact_of(id_in(0)), 0.6, 1.0)
 
 
+def complete(own, ids, k, seed=0):
+    """Return a table with buckets as full as ``ids`` make them, all just refreshed."""
+    made, rng = RoutingTable(own, BucketLimits(k=k, max_per_address=1000)), Random(seed)
+    for each in ids:
+        made.seen(contact_of(each), 0.0)
+    for index in range(256):
+        made.looked_up(made.random_id(index, rng), 0.0, rng)
+    return made
+
+
+@given(SEEDS, st.integers(1, 120), st.integers(1, 20), st.integers(1, 20))
+def test_who_knows_the_closest_without_asking_has_all_of_them_in_the_table(seed, count, k, wanted):
+    rng = Random(seed)
+    own, *ids = random_ids(count + 1, rng)
+    made = complete(own, ids, k)
+    for target in [*random_ids(10, rng), *ids[:5], own]:
+        found = [each.node_id for each in made.closest(target, wanted)]
+        is_sure = made.knows_closest(target, wanted, 1.0, 60.0)
+        assert not is_sure or found == nearest(ids, target, wanted)
+
+
+def test_in_a_small_network_the_closest_of_most_keys_are_known_without_asking():
+    rng = Random(1)
+    own, *ids = random_ids(31, rng)
+    made = complete(own, ids, 20)
+
+    assert sum(made.knows_closest(target, 8, 1.0, 60.0) for target in random_ids(100, rng)) > 80
+
+
+def test_what_was_looked_up_too_long_ago_or_is_silent_or_full_or_too_few_is_not_known():
+    ids = [id_in(0, n) for n in range(3)]
+    assert complete(OWN, ids, 20).knows_closest(ids[0], 3, 59.0, 60.0)
+    assert not complete(OWN, ids, 20).knows_closest(ids[0], 3, 60.0, 60.0)
+    assert not complete(OWN, ids, 20).knows_closest(ids[0], 4, 59.0, 60.0)
+    assert not complete(OWN, ids, 3).knows_closest(ids[0], 3, 59.0, 60.0)
+    assert not table(*ids, k=20).knows_closest(ids[0], 3, 59.0, 60.0)
+    silent = complete(OWN, ids, 20)
+    silent.failed(ids[1], 1.0)
+    assert not silent.knows_closest(ids[0], 3, 1.0, 60.0)
+
+
 @given(SEEDS, st.integers(0, 200), st.integers(1, 8))
 def test_a_table_restored_from_a_snapshot_is_the_same(seed, count, k):
     made, _ = filled(seed, count, k)
