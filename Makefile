@@ -11,8 +11,8 @@ $(READY): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .[dev]
 	@touch $@
 
-demo: $(READY) ## a supervised tree whose processes are killed one after the other
-	$(BIN)/python -m examples.demo
+demo: $(READY) ## five nodes in five processes: discovery, calls by each path, and kills
+	$(BIN)/python -m examples.five_nodes
 
 test: $(READY) ## every test that takes less than a minute
 	$(BIN)/coverage run -m pytest -m "not long"

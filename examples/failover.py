@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from macula_actors import Mode, Node, NodeConfig
 
@@ -13,13 +14,18 @@ def edge(bootstrap: Node, name: str) -> Node:
     return Node(NodeConfig(mode=Mode.EDGE, name=name, listen="127.0.0.1:0", bootstrap=[str(bootstrap.endpoint)]))
 
 
+def answer(name: str, _: object) -> str:
+    """Say who answers."""
+    return name
+
+
 async def main() -> None:
     """Call the service all the time, stop one of the three, and count who answered."""
     async with Node(NodeConfig(mode=Mode.BOOTSTRAP, listen="127.0.0.1:0")) as bootstrap:
         providers = [edge(bootstrap, f"provider {number}") for number in (1, 2, 3)]
         for provider in providers:
             await provider.start()
-            await provider.advertise("weather.now", lambda _, name=provider.config.name: name)
+            await provider.advertise("weather.now", partial(answer, provider.config.name))
         async with edge(bootstrap, "caller") as caller:
             answers: Counter[str] = Counter()
             for number in range(CALLS):

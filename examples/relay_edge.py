@@ -1,6 +1,7 @@
 """Two edges that nobody can dial, as behind NATs: each keeps a session with a gateway, which relays their calls."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from macula_actors import Mode, Node, NodeConfig
 
@@ -13,13 +14,16 @@ def edge(gateway: Node) -> Node:
 
 async def main() -> None:
     """Let one edge call the other."""
-    async with Node(NodeConfig(mode=Mode.HYBRID, listen="127.0.0.1:0", health_port=0)) as gateway:
-        async with edge(gateway) as sensor, edge(gateway) as reader:
-            await sensor.advertise("sensor.temperature", lambda _: 21.5)
-            (provider,) = await reader.discover("sensor.temperature")
-            print("it can be dialled at:", provider.endpoint, "| gateways that reach it:", len(provider.gateways))
-            print("it says:", await reader.call("sensor.temperature"))
-            print("messages that the gateway relayed:", gateway.stats()["gateway_mesh"].relayed)
+    async with AsyncExitStack() as running:
+        hybrid = NodeConfig(mode=Mode.HYBRID, listen="127.0.0.1:0", health_port=0)
+        gateway = await running.enter_async_context(Node(hybrid))
+        sensor = await running.enter_async_context(edge(gateway))
+        reader = await running.enter_async_context(edge(gateway))
+        await sensor.advertise("sensor.temperature", lambda _: 21.5)
+        (provider,) = await reader.discover("sensor.temperature")
+        print("it can be dialled at:", provider.endpoint, "| gateways that reach it:", len(provider.gateways))
+        print("it says:", await reader.call("sensor.temperature"))
+        print("messages that the gateway relayed:", gateway.stats()["gateway_mesh"].relayed)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ __all__ = [
     "AUTO",
     "CALL_PATHS",
     "OFF",
+    "AppName",
     "CallPaths",
     "Count",
     "EndpointOrAuto",
@@ -238,6 +239,16 @@ def _paths(value: object) -> tuple[CallPath, ...]:
     return tuple(path for path in CALL_PATHS if path in chosen)
 
 
+def _app(value: object) -> str | None:
+    if value is None or value == OFF:
+        return None
+    text = _text(value)
+    module, _, function = text.partition(":")
+    if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError
+    return text
+
+
 def _log_level(value: object) -> str:
     return _choice(*_LOG_LEVELS)(_text(value).upper())
 
@@ -256,6 +267,7 @@ StrategyName: TypeAlias = Annotated[Strategy, PlainValidator(_member(Strategy)),
 Engine: TypeAlias = Annotated[
     Literal["aioquic", "qh3", "auto"], PlainValidator(_choice("aioquic", "qh3", AUTO)), Kind("aioquic, qh3, auto")
 ]
+AppName: TypeAlias = Annotated[str | None, PlainValidator(_app), Kind("MODULE:FUNCTION, none")]
 LogLevel: TypeAlias = Annotated[str, PlainValidator(_log_level), Kind(", ".join(_LOG_LEVELS))]
 NodeName: TypeAlias = Annotated[str, PlainValidator(_name), Kind(f"1 to {_MAX_NAME} printable characters")]
 RealmName: TypeAlias = Annotated[

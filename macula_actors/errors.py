@@ -26,6 +26,7 @@ __all__ = [
     "RemoteCallError",
     "RemoteProtocolError",
     "SelfDialError",
+    "UnacknowledgedError",
     "WrongRealmSecretError",
 ]
 
@@ -203,6 +204,20 @@ class MaxHopsExceededError(MaculaError):
         super().__init__(f"not there after {max_hops} hops: {' > '.join(each.hex()[:8] for each in path)}")
         self.max_hops = max_hops
         self.path = path
+
+
+class UnacknowledgedError(MaculaError):
+    """An event on ``topic`` was not acknowledged in time by the nodes ``node_ids``; all other subscribers have it.
+
+    They may have got it, or not, and do not get it any more: one that was killed counts as a subscriber until its
+    subscription expires. Publishing again is another event, for all of them.
+    """
+
+    def __init__(self, topic: str, node_ids: tuple[bytes, ...]) -> None:
+        shown = ", ".join(each.hex()[:8] for each in node_ids[:8])
+        super().__init__(f"{topic[:_SHOWN]}: not acknowledged by {len(node_ids)} nodes: {shown}")
+        self.topic = topic
+        self.node_ids = node_ids
 
 
 class QuorumError(MaculaError):

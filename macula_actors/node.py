@@ -5,7 +5,6 @@ Every part of it is a process under `system`, named as in `macula_actors.message
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AsyncExitStack
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
 from typing import Any, Final, Self
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 from loguru import logger
 
 from macula_actors.admin.system import start_admin
+from macula_actors.application import load_application
 from macula_actors.config import wall_clock_ms
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
@@ -106,7 +106,6 @@ class Node:
         self.system = System(config.name)
         self._network = network
         self._wall_clock_ms = wall_clock_ms
-        self._stack = AsyncExitStack()
         self._endpoint: Endpoint | None = None
         self._root: Ref | None = None
 
@@ -126,10 +125,10 @@ class Node:
 
         Raises:
             StartError: one of them did not start; nothing is left of the others.
-            ConfigError: the configuration names a file that can't be read.
+            ConfigError: the configuration names a file that can't be read, or a program that is not there.
         """
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.system)
+        application = None if self.config.app is None else load_application(self.config.app)
+        try:
             settings = parts(self.config, self.identity, self._network, self._wall_clock_ms)
             await self.system.start(TasksSystem, settings.dht, settings.rpc.max_workers, name=TASKS)
             self._root = await self.system.start(Root, settings, name=ROOT)
@@ -137,12 +136,15 @@ class Node:
             if self.config.admin_socket is not None:
                 await start_admin(self, self.config.admin_socket)
             await self._join()
-            self._stack = stack.pop_all()
+            if application is not None:
+                await application(self)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop all of its processes, in reverse order of their start. Twice is once."""
-        stack, self._stack = self._stack, AsyncExitStack()
-        await stack.aclose()
+        await self.system.stop()
 
     async def _join(self) -> None:
         """Wait until a bootstrap node and the nearest nodes have answered, or for a moment: it goes on by itself."""

@@ -23,6 +23,7 @@ from macula_actors.config_sources import MASK, Setting, Source, from_environment
 from macula_actors.config_values import (
     CALL_PATHS,
     OFF,
+    AppName,
     CallPaths,
     Count,
     EndpointOrAuto,
@@ -108,6 +109,7 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
 
     health_host: Host = _key("127.0.0.1", "where HTTP for health and metrics listens")
     health_port: HealthPort = _key(None, "its port; auto: 8080 with a gateway, else none", "health_port of macula_root")
+    app: AppName = _key(None, "a program to run in the node, an async def that takes it")
     admin: PathOrOff = _key(None, "the Unix socket for the other commands; auto: admin.sock in data_dir")
     log_level: LogLevel = _key("INFO", "which log lines are written", "lager's of sys.config")
 

@@ -92,12 +92,12 @@ class Ref(ActorRef[Any]):
         from_ = From(request, self, future, None if caller is None else caller.ref)
         process.deliver_call(from_, from_ if wrap is None else wrap(request, from_))
         asked_at = loop.time()
-        timeouts, serial = process.timeouts, None
+        serial = None
         try:
             if process.answers_at_once:
                 await asyncio.sleep(0)  # if it is idle it has answered by then
             if timeout is not None and not future.done():
-                serial = timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
+                serial = process.timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
         except asyncio.CancelledError:
             if future.done():
@@ -105,7 +105,7 @@ class Ref(ActorRef[Any]):
             raise
         finally:
             if serial is not None:
-                timeouts.discard(serial)
+                process.timeouts.discard(serial)
             from_.close()
             del process, future, from_  # an error that came by them refers to this frame
 

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from benchmarks.quic.systems import BOTH, Loop
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
 from benchmarks.rpc.sides import Side, ThreadSide
-from benchmarks.rpc.table import Row
+from benchmarks.rpc.table import Row, verdict
 
 __all__ = ["IN_FLIGHT", "direct"]
 
@@ -131,5 +131,16 @@ def _per_cpu(figures: Figures) -> float:
     return MICROSECONDS / (figures[f"{COMPARED} client"] + figures[f"{COMPARED} server"])
 
 
-def _ratio(rounds: Sequence[Figures], raw: Sequence[Figures], of: "type[float] | object") -> str:
-    return f"{_median_ratio(rounds, raw, of):.2f}" if rounds and raw else ""
+def _ratio(rounds: Sequence[Figures], raw: Sequence[Figures], of: Callable[[Figures], float]) -> str:
+    return f"{_middle_ratio(rounds, raw, of):.2f}" if rounds and raw else ""
+
+
+def _verdict(system: System, rounds: Sequence[Figures], raw: Sequence[Figures]) -> str:
+    if not system.bar or not rounds or not raw:
+        return ""
+    return verdict(_middle_ratio(rounds, raw, _rate) >= system.bar)
+
+
+def _middle_ratio(rounds: Sequence[Figures], raw: Sequence[Figures], of: Callable[[Figures], float]) -> float:
+    """Return the median of the ratios of rounds: both have seen the same weather."""
+    return median(of(ours) / of(bare) for ours, bare in zip(rounds, raw, strict=True))

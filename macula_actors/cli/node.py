@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from macula_actors.cli.application import Application, load_application
 from macula_actors.cli.launch import LaunchError, until_ended
 from macula_actors.cli.logs import configure_logs
 from macula_actors.cli.loops import Loop, loop_factory
@@ -53,17 +52,17 @@ def node(
         "data_dir": data_dir,
         "admin": admin,
         "log_level": log_level,
+        "app": app,
         **dict(map(_pair, set_ or ())),
     }
     with failures_told():
         loaded = _load(config, options)
         configure_logs(loaded.log_level, as_json=json_logs)
-        application = None if app is None else load_application(app)
         with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
-            runner.run(run_node(loaded, application, as_json=json_logs))
+            runner.run(run_node(loaded, as_json=json_logs))
 
 
-async def run_node(config: NodeConfig, application: Application | None = None, *, as_json: bool = False) -> None:
+async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
     """Run a node until a signal comes; write one line to stdout when it is ready.
 
     Raises:
@@ -79,8 +78,6 @@ async def run_node(config: NodeConfig, application: Application | None = None, *
     running = Node(config)
     await running.start()
     try:
-        if application is not None:
-            await application(running)
         _say_ready(config, running.node_id.hex(), str(running.endpoint), as_json=as_json)
         problem = await until_ended(running, stopping)
     finally:

@@ -28,6 +28,7 @@ __all__ = [
     "PEERS_SUP",
     "PEER_CONNECTOR",
     "PUBSUB_HANDLER",
+    "PUBSUB_SUBSCRIBERS",
     "ROOT",
     "ROUTING_JOBS",
     "ROUTING_KEEPER",
@@ -75,3 +76,4 @@ TASKS: Final = "macula_tasks"
 ROUTING_KEEPER: Final = "routing_keeper"
 ROUTING_JOBS: Final = "routing_jobs"
 RPC_WORKERS: Final = "rpc_workers"
+PUBSUB_SUBSCRIBERS: Final = "pubsub_subscribers"

@@ -71,6 +71,7 @@ class Connection(EngineEvents):
         self._arrived: list[StreamFrame] = []
         self._own_streams: set[int] = set()  # that the peer has not ended
         self._stopped: set[int] = set()  # not read any more; the peer has not ended them
+        self._failed: set[int] = set()  # told at this drain: who gives a stream up both resets and stops it
         self._readers: dict[int, FrameReader] = {}  # of streams that the peer has not ended with their first bytes
         self._partial_since: dict[int, float] = {}
         self._partial_bytes = 0
@@ -297,6 +298,7 @@ class Connection(EngineEvents):
 
     def _drain(self) -> None:
         self._quic.drain(self)
+        self._failed.clear()
         self._tell_frames()
         self._tell_writable()
 
@@ -371,8 +373,10 @@ class Connection(EngineEvents):
             self._tell(lambda owner: owner.frames_received(frames))
 
     def _fail_stream(self, stream_id: int, error: MaculaError) -> None:
-        self._tell_frames()
-        self._tell(lambda owner: owner.stream_failed(stream_id, error))
+        if stream_id not in self._failed:
+            self._failed.add(stream_id)
+            self._tell_frames()
+            self._tell(lambda owner: owner.stream_failed(stream_id, error))
 
     def _tell_writable(self) -> None:
         if self._starved and len(self._own_streams) < MAX_STREAMS:

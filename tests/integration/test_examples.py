@@ -10,15 +10,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem != "__init__")
-PATIENCE = 30.0  # s; an example takes 10 at most, on a machine that has nothing else to do
+PATIENCE = 55.0  # s; the demo takes 20, the others 10 at most, on a machine that has nothing else to do
 
 SHOWS = {
     "bank": "nothing was lost, nothing done twice: {'alice': 40, 'bob': 60}",
+    "calculator": "1 / 0: division_by_zero: 1 can't be divided by 0",
     "chaos": "every job was done once",
     "counter": "1000 callers at once got 1000 different numbers up to 1015",
     "crash_and_restart": "processes left: []",
-    "demo": "9 of 9 kills were answered as they should be",
+    "embedded": "['hsem', 'rotca', 'level']",
     "erlang_port": "[none,bob]",
+    "failover": "provider 1 has stopped",
+    "five_nodes": "  ok     edge2 keeps the record that edge3 provides test.calculator.add",
+    "hello_mesh": "Hello, mesh!",
+    "kills": "9 of 9 kills were answered as they should be",
+    "relay_edge": "messages that the gateway relayed: 1",
     "simulated_network": "all there: 100 of 100 found in 2 rounds at most, half of them within 50 ms",
     "supervision_tree": "    ├── till  Part#8  running  1 restart",
     "two_peers": "eve is told: RealmMismatchError",
@@ -38,11 +44,6 @@ def run(*command, cwd=ROOT):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_shows_what_it_is_for(name):
     assert SHOWS[name] in run(sys.executable, "-X", "utf8", f"examples/{name}.py")
-
-
-@pytest.mark.slow
-def test_demo_runs_as_make_demo_runs_it():
-    assert run(sys.executable, "-X", "utf8", "-m", "examples.demo")[0] == "system demo"
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Whole nodes over real sockets on loopback: what programs do with them."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -12,7 +13,7 @@ from macula_actors.errors import (
     RemoteCallError,
 )
 from macula_actors.messages.names import RPC_HANDLER
-from supervisors import Kill, exit_signal
+from supervisors import Kill, StartError, exit_signal
 from supervisors.testing import wait_until
 
 pytestmark = pytest.mark.real_clock
@@ -23,6 +24,13 @@ REALM = "com.example"
 def config(*bootstrap, mode=Mode.EDGE, **values):
     settings = {"mode": mode, "realm": REALM, "listen": "127.0.0.1:0", "health_port": 0}
     return NodeConfig(**{**settings, "bootstrap": [str(node.endpoint) for node in bootstrap], **values})
+
+
+def config_endpoint():
+    """Return an endpoint where nobody listens."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def add(args):
@@ -165,3 +173,31 @@ async def test_a_node_tells_what_it_counts():
         assert counts["rpc_handler"].paths["direct"].carried == 1
         assert counts["macula_routing_server"].contacts == 1
         assert second.tree().id == "macula_root"
+
+
+async def test_a_node_may_be_stopped_by_another_task_than_the_one_that_started_it():
+    node = Node(config(mode=Mode.BOOTSTRAP))
+
+    await asyncio.create_task(node.start())
+    await asyncio.create_task(node.stop())
+
+    assert node.system.tree().children == ()
+
+
+async def test_a_node_that_does_not_start_says_why_and_leaves_nothing():
+    async with Node(config(mode=Mode.BOOTSTRAP)) as first:
+        second = Node(config(listen=str(first.endpoint)))
+
+        with pytest.raises(StartError):
+            await second.start()
+
+        assert second.system.tree().children == ()
+
+
+async def test_a_node_without_its_bootstrap_starts_and_joins_when_it_comes():
+    endpoint = config_endpoint()
+    async with Node(config(bootstrap=[endpoint])) as lonely:
+        async with Node(config(mode=Mode.BOOTSTRAP, listen=endpoint)) as late:
+            await wait_until(lambda: lonely.stats()["macula_routing_server"].contacts == 1, timeout=20.0)
+            await late.advertise("test.calculator.add", add)
+            assert await lonely.call("test.calculator.add", {"a": 1, "b": 2}) == 3

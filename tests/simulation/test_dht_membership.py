@@ -83,7 +83,7 @@ def nearest(population, key):
     return sorted((each.node_id for each in population.live), key=key.distance)[:20]
 
 
-@pytest.mark.parametrize(("size", "minutes"), [(50, 3), pytest.param(150, 60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("size", "minutes"), [(50, 3), pytest.param(1000, 60, marks=pytest.mark.long)])
 async def test_records_are_found_while_a_tenth_of_the_nodes_is_replaced_each_minute(size, minutes):
     async with mesh(size) as (population, keys):
         population.stay()
@@ -99,7 +99,7 @@ async def test_records_are_found_while_a_tenth_of_the_nodes_is_replaced_each_min
         assert min(holders) > 0
 
 
-@pytest.mark.parametrize("size", [30, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [30, pytest.param(1000, marks=pytest.mark.long)])
 async def test_all_records_are_found_again_after_a_partition_has_healed(size):
     settings = DhtSettings(refresh_period=300.0)
     async with mesh(size, settings=settings) as (population, keys):

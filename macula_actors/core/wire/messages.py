@@ -72,6 +72,7 @@ _OptionalNodeId: TypeAlias = Annotated[bytes | None, Octets(1, 255)]
 _OptionalEndpoint: TypeAlias = Annotated[str | None, Text(1, 1024)]  # in any of the original's three forms
 _OptionalCount: TypeAlias = Annotated[int | None, Integer(0, 2**32 - 1)]
 _OptionalInstant: TypeAlias = Annotated[int | None, Integer()]
+_OptionalNumber: TypeAlias = Annotated[int | None, Integer(low=0)]
 
 _SwimStatus: TypeAlias = Literal["alive", "suspect", "dead"]
 _SWIM_STATUS: Final = Choice("alive", "suspect", "dead")
@@ -153,13 +154,23 @@ class Pong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """An event for the subscribers of ``topic``."""
+    """An event for the subscribers of ``topic``.
+
+    Ours: ``publisher`` is the node that published it; ``epoch``, ``sequence`` and ``pending_from`` are its
+    `macula_actors.core.pubsub.ordering.Stamp`, of which a part is none; ``retained``: it was published before the
+    receiver subscribed.
+    """
 
     topic: _Name
     payload: _Payload
     message_id: _MessageId
     qos: _Qos = 0
     retain: Annotated[bool, Boolean()] = False
+    publisher: _OptionalNodeId = None
+    epoch: _OptionalNumber = None
+    sequence: _OptionalNumber = None
+    pending_from: _OptionalNumber = None
+    retained: Annotated[bool | None, Boolean()] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`make demo`: the processes of a tree are killed one after the other; see who is started again, and how fast.
+"""The processes of a tree are killed one after the other; see who is started again, and how fast.
 
 The exit code is 0 if every kill was answered as it should be.
 """
@@ -98,7 +98,7 @@ async def strike(order: Kill, system: otp.System) -> bool:
 
 async def main() -> bool:
     """Show the tree, strike, show what became of it, and tell whether all was right."""
-    async with otp.System("demo") as system:
+    async with otp.System("kills") as system:
         await start(system)
         print_tree(system)
         print()

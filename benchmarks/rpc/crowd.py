@@ -1,0 +1,68 @@
+"""Many callers and several providers, each a node, in four OS processes; which provider is called is chance."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Final
+
+from benchmarks.rpc.far import Far
+from benchmarks.rpc.length import Length
+from benchmarks.rpc.mesh import Nodes
+from benchmarks.rpc.ours import ECHO
+from benchmarks.rpc.table import Row
+
+__all__ = ["crowd"]
+
+ENGINES: Final = ("aioquic", "qh3")
+PROCESSES: Final = 2  # of each kind
+EACH: Final = 1  # calls in flight of each caller
+MILLISECONDS: Final = 1e3
+
+
+def crowd(length: Length) -> Iterator[Row]:
+    """Measure each engine once: it is an average of many already."""
+    for engine in ENGINES:
+        print(f"{length.callers} callers on {engine}", file=sys.stderr, flush=True)
+        yield _measure(engine, length)
+
+
+def _measure(engine: str, length: Length) -> Row:
+    with ExitStack() as stack:
+        providing = [stack.enter_context(Far(Nodes)) for _ in range(PROCESSES)]
+        calling = [stack.enter_context(Far(Nodes)) for _ in range(PROCESSES)]
+        bootstrap = _start(providing, length.providers, engine, [])
+        _start(calling, length.callers, engine, bootstrap)
+        for far in providing:
+            far.ask("provide", ECHO)
+        _all(calling, "find", ECHO, length.providers)
+        in_flight = EACH * length.callers // PROCESSES
+        _all(calling, "load", in_flight, length.measured)  # each dials each
+        _all(calling, "load", in_flight, length.measured)
+        fars = [*providing, *calling]
+        served = sum(_all(providing, "served"), [])
+        before = sum(far.cpu() for far in fars)
+        loads = _all(calling, "load", in_flight, length.measured)
+        cpu = sum(far.cpu() for far in fars) - before
+        counts = [now - then for now, then in zip(sum(_all(providing, "served"), []), served, strict=True)]
+    return {
+        "engine": engine,
+        "callers x providers": f"{length.callers} x {length.providers}",
+        "rate": f"{sum(load.rate for load in loads):,.0f} /s",
+        "median": f"{max(load.p50 for load in loads) / MILLISECONDS:.1f} ms",
+        "99 %": f"{max(load.p99 for load in loads) / MILLISECONDS:.1f} ms",
+        "CPU of all, a call": f"{cpu / sum(counts) * MILLISECONDS:.2f} ms",
+        "calls of a provider": f"{min(counts):,} to {max(counts):,}",
+    }
+
+
+def _start(fars: Sequence[Far], count: int, engine: str, bootstrap: list[str]) -> list[str]:
+    for number in range(count):
+        endpoint, _ = fars[number % len(fars)].ask("start", {"engine": engine, "bootstrap": bootstrap})
+        bootstrap = bootstrap or [endpoint]
+    return bootstrap
+
+
+def _all(fars: Sequence[Far], method: str, *arguments: object) -> list:  # type: ignore[type-arg]
+    for far in fars:
+        far.begin(method, *arguments)
+    return [far.end() for far in fars]
