@@ -39,6 +39,7 @@ class Member:
     name: str
     node: ProcessNode
     facts: dict[str, Any] = field(default_factory=dict)
+    output: asyncio.Task[str] | None = None  # reads what it writes
 
     @property
     def host(self) -> str:
@@ -74,10 +75,10 @@ class Verdict:
 @asynccontextmanager
 async def five_nodes(directory: Path) -> AsyncGenerator[Sequence[Member]]:
     """Start the five, the later ones with the endpoints of the first two."""
-    keys = sorted((load_or_create(directory / f"key{n}").node_id, directory / f"key{n}") for n in range(4))
+    keys = sorted((load_or_create(directory / f"key{n}").node_id, directory / f"key{n}") for n in range(5))
     target = keys[0][0]
     nearing = sorted(keys, key=lambda each: each[0].distance(target), reverse=True)
-    for name, (_, path) in zip(("edge2", "edge1", "gateway", "edge3"), nearing, strict=True):
+    for name, (_, path) in zip(("bootstrap", "edge2", "edge1", "gateway", "edge3"), nearing, strict=True):
         path.rename(directory / name)  # so that each hop leads nearer to edge3
     members: list[Member] = []
     try:
@@ -87,6 +88,7 @@ async def five_nodes(directory: Path) -> AsyncGenerator[Sequence[Member]]:
             members += started
             for each in started:
                 await each.node.start()
+                each.output = asyncio.create_task(each.node.wait())
             with console.status(f"starting {', '.join(wave)} ..."):
                 for each in started:
                     each.facts = await until_answering(each.node, PATIENCE)

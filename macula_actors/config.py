@@ -19,6 +19,9 @@ from macula_actors.core.peer.handshake import HandshakeSettings, Security
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.liveness import LivenessConfig
 from macula_actors.core.peer.pool import PoolLimits
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.pubsub.node_outbox import OutboxSettings
+from macula_actors.core.pubsub.topic import DOTTED, Dialect
 from macula_actors.core.rpc.selector import Strategy
 from macula_actors.core.wire.messages import Message
 from macula_actors.transport.engines import EngineName
@@ -32,6 +35,7 @@ __all__ = [
     "MembershipConfig",
     "MeshConfig",
     "PeerConfig",
+    "PubsubConfig",
     "RpcConfig",
     "ServiceConfig",
     "SystemConfig",
@@ -170,6 +174,51 @@ class RpcConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PubsubConfig:
+    """Subscriptions and publications.
+
+    Args:
+        identity: the node's key.
+        realm: its realm.
+        security: as of the mesh.
+        endpoint: where others can dial this node; None: nowhere, so its records name its gateways alone.
+        dialect: how topics and patterns are written, in the whole realm.
+        outbox: what waits for each node. If it is full publishers are held; a node that cannot be reached is given up.
+        wall_clock_ms: milliseconds since 1970.
+    """
+
+    identity: Identity
+    realm: str
+    security: Security = Security.VERIFIED
+    endpoint: Endpoint | None = None
+    dialect: Dialect = DOTTED
+    outbox: OutboxSettings = field(default_factory=lambda: OutboxSettings(policy=FullPolicy.HOLD, ack_timeout=2.0))
+    max_subscriptions: int = 10_000
+    max_patterns: int = 100_000  # of this node; and as many of others are cached
+    ttl: int = 120  # seconds that a subscription is found for if this node disappears; the original: 240, for ever
+    stale_after: float = 5.0  # that cached subscribers are used without a look whether there are others; later versions
+    expire_after: float = 60.0  # that they are used at all
+    max_prefixes: int = 10_000  # that are cached; and as many may wait to be looked up
+    max_lookups: int = 16  # at once; RoutingServer has other callers too
+    announce_timeout: float = 5.0  # that who subscribes waits for others to be told
+    max_told: int = 128  # connected peers that are told of a new subscription at once
+    max_timeout: float = 30.0  # of a publication
+    max_waiting: int = 4096  # publications that wait for a lookup, room, or acknowledgement; one more is refused
+    gap_timeout: float = 0.25  # that a missing event of qos 0 is waited for; later versions
+    hold_timeout: float = 35.0  # that one of qos 1 is: longer than ``max_timeout``
+    max_early: int = 4096  # events that wait for one before them; of one publisher a quarter
+    remember_for: float = 60.0  # that an event is known for one that has come already; later versions
+    max_publishers: int = 4096  # that are remembered
+    max_remembered: int = 8192  # events of one publisher
+    max_retained: int = 10_000  # topics
+    max_retained_bytes: int = 64 * 1_048_576
+    relay_for: float = 30.0  # that a node that could not be dialled is reached by its gateway, before the next dial
+    give_up_after: float = 1.0  # that a node has failed for before it is given up, if too much waits for it
+    sweep_interval: float = 10.0
+    wall_clock_ms: Callable[[], int] = wall_clock_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
     """A gateway: sessions with clients, and what it does for them."""
 
@@ -222,6 +271,7 @@ class SystemConfig:
     mesh: MeshConfig
     services: ServiceConfig
     rpc: RpcConfig
+    pubsub: PubsubConfig
     membership: MembershipConfig
     bootstrap: BootstrapConfig | None = None  # None: it is no bootstrap node
     gateway: GatewayConfig | None = None  # None: it has no gateway

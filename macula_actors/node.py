@@ -20,11 +20,14 @@ from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.peer.identity import Identity
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.pubsub.topic import validate_pattern
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import MaculaError
-from macula_actors.messages import advertisement, peer, routing_server, rpc, service_registry
+from macula_actors.messages import advertisement, peer, pubsub, routing_server, rpc, service_registry
+from macula_actors.messages.events import EventStream, Subscription
 from macula_actors.messages.names import (
     ADVERTISEMENT_MANAGER,
     ENDPOINT,
@@ -33,6 +36,7 @@ from macula_actors.messages.names import (
     GATEWAY_RPC,
     MEMBERSHIP,
     PEER_CONNECTOR,
+    PUBSUB_HANDLER,
     ROOT,
     ROUTING_SERVER,
     RPC_HANDLER,
@@ -60,6 +64,7 @@ STATISTICS: Final = (
     ROUTING_SERVER,
     SERVICE_REGISTRY,
     RPC_HANDLER,
+    PUBSUB_HANDLER,
     MEMBERSHIP,
     GATEWAY_CLIENTS,
     GATEWAY_RPC,
@@ -130,7 +135,8 @@ class Node:
         application = None if self.config.app is None else load_application(self.config.app)
         try:
             settings = parts(self.config, self.identity, self._network, self._wall_clock_ms)
-            await self.system.start(TasksSystem, settings.dht, settings.rpc.max_workers, name=TASKS)
+            workers, subscriptions = settings.rpc.max_workers, settings.pubsub.max_subscriptions
+            await self.system.start(TasksSystem, settings.dht, workers, subscriptions, name=TASKS)
             self._root = await self.system.start(Root, settings, name=ROOT)
             self._endpoint = await peer.address(self.server(ENDPOINT))
             if self.config.admin_socket is not None:
@@ -296,6 +302,76 @@ class Node:
                 max_attempts=config.max_attempts,
                 max_hops=config.max_hops if max_hops is None else max_hops,
             ),
+        )
+
+    # Events
+
+    async def subscribe(
+        self,
+        pattern: str,
+        callback: pubsub.Subscriber,
+        *,
+        policy: FullPolicy = FullPolicy.DROP_OLDEST,
+        max_queued: int = pubsub.MAX_QUEUED,
+    ) -> Subscription:
+        """Have ``callback`` get each event that any node publishes to a topic that ``pattern`` matches, once.
+
+        Events of one publisher come in its order, one after the other. It is done once others can find it.
+
+        Args:
+            pattern: a topic, or one with wildcards as segments: ``*`` is one segment, ``**`` any number of them.
+            callback: a function, ``def`` or ``async def``, that takes an `Event`; or a process, which is called with it
+                and whose end ends the subscription. What it raises, or how slow it is, hurts only itself.
+            policy: what is done with an event when ``max_queued`` wait for it.
+            max_queued: events, at least 1.
+
+        Raises:
+            ValueError: ``pattern`` can't match a valid topic, or ``max_queued`` is below 1.
+            OverloadedError: there are too many subscriptions here.
+        """
+        server = self.server(PUBSUB_HANDLER)
+        id_ = await pubsub.subscribe(server, pattern, callback, policy=policy, max_queued=max_queued)
+        return Subscription(server, id_, pattern)
+
+    def subscription(
+        self, pattern: str, *, policy: FullPolicy = FullPolicy.DROP_OLDEST, max_queued: int = pubsub.MAX_QUEUED
+    ) -> EventStream:
+        """Return the events of ``pattern`` for an ``async for``, which ends the subscription when it is left.
+
+        It begins with the loop, or before it with ``async with``. Arguments and errors are those of `subscribe`.
+        """
+        validate_pattern(pattern)
+        return EventStream(self.server(PUBSUB_HANDLER), pattern, policy=policy, max_queued=max_queued)
+
+    async def publish(
+        self, topic: str, payload: Value = None, *, qos: int = 0, retain: bool = False, timeout: float = 5.0
+    ) -> None:
+        """Publish ``payload`` to all subscribers of ``topic``, those of this node first.
+
+        Args:
+            topic: its name.
+            payload: any value that messages carry. With ``retain``, None has the value before it forgotten.
+            qos: 0: it returns when the event is on the way to all nodes known to have subscribers. 1: when all of them
+                have acknowledged it; it is sent again until then, and delivered once.
+            retain: whether it is kept for who subscribes later, in place of the one before.
+            timeout: seconds for all of it, at most 30.
+
+        Raises:
+            ValueError: ``topic`` is no name of a topic, or ``qos`` neither 0 nor 1.
+            LocalProtocolError: ``payload`` can't be sent.
+            UnacknowledgedError: of qos 1: some nodes have not acknowledged it in time; the others have.
+            OverloadedError: too much is being published.
+            QuorumError: of qos 1: nobody could be asked who the subscribers are.
+            CallTimeoutError: it took too long.
+        """
+        await pubsub.publish(
+            self.server(PUBSUB_HANDLER),
+            topic,
+            payload,
+            qos=qos,
+            retain=retain,
+            timeout=timeout,
+            json=self.config.security is Security.OPEN,
         )
 
     # Values in the DHT

@@ -13,6 +13,7 @@ from macula_actors.config import (
     MembershipConfig,
     MeshConfig,
     PeerConfig,
+    PubsubConfig,
     RpcConfig,
     ServiceConfig,
     SystemConfig,
@@ -25,16 +26,16 @@ from macula_actors.core.peer.handshake import HandshakeSettings
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.liveness import LivenessConfig
 from macula_actors.core.peer.pool import PoolLimits
-from macula_actors.messages import gateway_dht, membership, rpc
+from macula_actors.messages import gateway_dht, membership, pubsub, rpc
 from macula_actors.messages.gateway import GATEWAY_CAPABILITY
 from macula_actors.messages.membership import SWIM_CAPABILITY
-from macula_actors.messages.names import BOOTSTRAP_SERVER, GATEWAY, MEMBERSHIP, RPC_HANDLER
+from macula_actors.messages.names import BOOTSTRAP_SERVER, GATEWAY, MEMBERSHIP, PUBSUB_HANDLER, RPC_HANDLER
 from macula_actors.node_config import Mode, NodeConfig
 from macula_actors.transport.interface import Network
 
 __all__ = ["parts"]
 
-ROUTES: Final = {**gateway_dht.ROUTES, **rpc.ROUTES, **membership.ROUTES}
+ROUTES: Final = {**gateway_dht.ROUTES, **rpc.ROUTES, **membership.ROUTES, **pubsub.ROUTES}
 
 
 def parts(
@@ -69,6 +70,13 @@ def parts(
             max_attempts=config.max_attempts,
             max_workers=config.max_workers,
             max_queued=config.max_waiting_calls,
+        ),
+        pubsub=PubsubConfig(
+            identity=identity,
+            realm=config.realm,
+            security=config.security,
+            endpoint=advertised,
+            wall_clock_ms=wall_clock_ms,
         ),
         membership=MembershipConfig(identity=identity),
         bootstrap=BootstrapConfig(
@@ -126,7 +134,7 @@ def _mesh(
         security=config.security,
     )
     liveness = LivenessConfig(keepalive=config.keepalive)
-    watchers = [RPC_HANDLER, MEMBERSHIP]
+    watchers = [RPC_HANDLER, PUBSUB_HANDLER, MEMBERSHIP]
     if config.has_gateway:
         watchers.append(GATEWAY)
     if config.mode in {Mode.BOOTSTRAP, Mode.HYBRID}:

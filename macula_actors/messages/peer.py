@@ -142,7 +142,7 @@ class GetGateways:
 
 @dataclass(frozen=True, slots=True)
 class GatewaysChanged:
-    """A cast to the AdvertisementManager: `gateways` has another answer now."""
+    """A cast to AdvertisementManager and PubsubHandler: `gateways` has another answer now."""
 
 
 @dataclass(frozen=True, slots=True)

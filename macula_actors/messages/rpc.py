@@ -4,9 +4,12 @@ Erlang: macula_rpc_handler:call/4, whose process made every call of its peer, on
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from threading import get_ident
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
@@ -28,7 +31,7 @@ from macula_actors.errors import (
 from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER, RPC_HANDLER, SERVICE_REGISTRY
 from macula_actors.messages.peer import GRACE, request
 from macula_actors.messages.routing_server import find_closest
-from macula_actors.messages.service_registry import choose, discover, report_failed
+from macula_actors.messages.service_registry import choose, choose_now, discover, report_failed
 from supervisors import CallError, NoProcess, Server, ServerDownError, System, cast
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
@@ -38,18 +41,19 @@ __all__ = [
     "LOCAL",
     "ROUTES",
     "CallOptions",
-    "Counted",
     "GetStats",
     "GivenUp",
     "LocalCall",
     "Locate",
     "Located",
+    "PathCounts",
     "PathStats",
     "RouteOut",
     "RpcStats",
     "Traced",
     "call",
     "call_node",
+    "counts",
     "left_ms",
     "stats",
     "trace",
@@ -62,6 +66,7 @@ MAX_MS: Final = 2**32 - 1  # that the wire carries
 _OWN: Final = "this node"
 _ALL_PATHS: Final = tuple(Path)
 _NONE: Final[frozenset[NodeId]] = frozenset()
+_COUNTS: Final["WeakKeyDictionary[System, PathCounts]"] = WeakKeyDictionary()
 
 LOCAL: Final = "local"
 """The path, in `RpcStats`, of calls of this node's own handlers."""
@@ -70,9 +75,8 @@ LOCAL: Final = "local"
 ROUTES: Final[dict[type[Message], str]] = dict.fromkeys((Call, RpcRoute, Cancel), RPC_HANDLER)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """How calls are made.
+class CallOptions(NamedTuple):
+    """How calls are made. Given by name.
 
     Args:
         json: whether peers are v0.8's, and arguments and results therefore JSON.
@@ -134,11 +138,18 @@ class GivenUp(NamedTuple):
     call_id: bytes
 
 
-class Counted(NamedTuple):
-    """A cast: an attempt of a call took ``path``, which has carried it to an answer, or has not."""
+class PathCounts:
+    """What attempts of calls came to, by path. The callers count, in the loop's thread: it costs them no message."""
 
-    path: str
-    is_carried: bool
+    __slots__ = ("carried", "failed")
+
+    def __init__(self) -> None:
+        self.carried: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+
+    def add(self, path: str, is_carried: bool) -> None:  # noqa: FBT001 -- `run_in_loop` passes no keywords
+        """Count an attempt that took ``path``, which has carried it to an answer, or has not."""
+        (self.carried if is_carried else self.failed)[path] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +248,29 @@ async def trace(
     options: CallOptions = OPTIONS,
 ) -> Traced:
     """Do as `call`, or as `call_node` if a ``node_id`` is given, and return how the call went, too."""
-    calling = _Calling(procedure, args, timeout, system or System.current(), options)
+    system = system or System.current()
+    calling = _Calling(procedure, args, timeout, system, options)
     if node_id is not None:
         return await calling.call_node(node_id, paths)
-    chosen = await choose(calling.server(SERVICE_REGISTRY), procedure, timeout)
+    registry = (SERVICE_REGISTRY, system)
+    chosen = choose_now(registry, procedure) if system.thread == get_ident() else None
+    if chosen is None:
+        chosen = await choose(registry, procedure, timeout)
     return await (calling.try_providers(chosen, paths) if isinstance(chosen, tuple) else calling.invoke())
 
 
 async def stats(server: Server) -> RpcStats:
     """Return RpcHandler's counts."""
-    counts: RpcStats = await ask(server, GetStats())
-    return counts
+    found: RpcStats = await ask(server, GetStats())
+    return found
+
+
+def counts(system: System, *, anew: bool = False) -> PathCounts:
+    """Return where the attempts of the node ``system`` are counted, since a RpcHandler asked for it ``anew``."""
+    found = None if anew else _COUNTS.get(system)
+    if found is None:
+        found = _COUNTS[system] = PathCounts()
+    return found
 
 
 def left_ms(deadline: float, now: float) -> int:
@@ -313,16 +336,19 @@ class _Calling:
         connected: frozenset[NodeId] | None = None,
     ) -> Traced:
         """Call one provider after the other, until one has answered."""
+        if connected is None:
+            undialled = [each.node_id for each in providers if each.endpoint is None]
+            connected = await self._connected(undialled) if undialled else _NONE
         plan = CallPlan(
             providers,
             procedure=self._procedure,
             now=self._system.now(),
             deadline=self._deadline,
             paths=_ALL_PATHS if paths is None else paths,
-            connected=await self._connected(providers) if connected is None else connected,
+            connected=connected,
             max_attempts=self._options.max_attempts,
         )
-        last = providers[: self._options.max_attempts][-1:]
+        last = providers[: self._options.max_attempts][-1].node_id if providers else None
         failed: dict[NodeId, None] = {}
         try:
             while True:
@@ -331,7 +357,7 @@ class _Calling:
                     raise step.error
                 node_id = step.provider.node_id
                 try:
-                    traced = await self._attempt(step, is_last=step.provider in last)
+                    traced = await self._attempt(step, is_last=node_id == last)
                 except Exception as error:
                     plan.failed(step, error, self._system.now())
                     self._count(step.path, is_carried=is_final(error))
@@ -344,24 +370,23 @@ class _Calling:
         finally:
             for node_id in failed:
                 report_failed(self.server(SERVICE_REGISTRY), self._procedure, node_id)
+            if failed:
+                await asyncio.sleep(0)  # the registry takes note: who asks `choose_now` next is before no cast
 
-    async def _connected(self, providers: tuple[Provider, ...]) -> frozenset[NodeId]:
-        """Return the providers that are connected, of those that can't be dialled."""
-        undialled = [each.node_id for each in providers if each.endpoint is None]
-        if not undialled:
-            return _NONE
-        located: Located = await self.ask(Locate(tuple(undialled)))
+    async def _connected(self, node_ids: Iterable[NodeId]) -> frozenset[NodeId]:
+        """Return those of ``node_ids`` that there is a connection to."""
+        located: Located = await self.ask(Locate(tuple(node_ids)))
         return located.connected
 
-    async def _attempt(self, attempt: Attempt, *, is_last: bool) -> Traced:
+    def _attempt(self, attempt: Attempt, *, is_last: bool) -> Awaitable[Traced]:
         provider, timeout = attempt.provider, attempt.timeout
         match attempt.path:
             case Path.DIRECT:
-                return await self._send(provider, timeout, is_last=is_last)
+                return self._send(provider, timeout, is_last=is_last)
             case Path.ROUTED:
-                return await self._route(provider, timeout)
+                return self._route(provider, timeout)
             case Path.RELAY:
-                return await self._relay(provider, timeout)
+                return self._relay(provider, timeout)
 
     async def _send(self, provider: Provider, timeout: float, *, is_last: bool) -> Traced:
         """Send it to the provider itself. If none other could take its place, only the way there is hurried."""
@@ -429,7 +454,7 @@ class _Calling:
         return decode(answer.result, json=self._options.json, max_bytes=self._options.max_bytes)
 
     def _count(self, path: str, *, is_carried: bool) -> None:
-        cast(self.server(RPC_HANDLER), Counted(path, is_carried))
+        self._system.run_in_loop(counts(self._system).add, path, is_carried)
 
 
 def _is_not_begun(error: CallError) -> bool:

@@ -6,7 +6,7 @@ All functions but the casts ask again while the server is being restarted, as lo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.handler import Handler
@@ -15,7 +15,7 @@ from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.rpc.service_book import Service
 from macula_actors.core.wire.values import Value
 from macula_actors.messages.asking import ask
-from supervisors import Ref, Server, cast
+from supervisors import Ref, Server, ServerDownError, cast, peek
 
 __all__ = [
     "AdvertiseLocal",
@@ -31,9 +31,11 @@ __all__ = [
     "Withdraw",
     "advertise_local",
     "choose",
+    "choose_now",
     "discover",
     "forget_node",
     "get_handler",
+    "handler_now",
     "local_services",
     "report_failed",
     "stats",
@@ -189,6 +191,22 @@ async def choose(
     return chosen
 
 
+def choose_now(server: Server, procedure: str) -> LocalHandler | tuple[Provider, ...] | None:
+    """Return what `choose` does, if the registry knows it at this moment, without a message; None: ask it.
+
+    For the thread of the System's loop, where nothing of the registry is under way meanwhile. What was only cast to it
+    just now may not count yet.
+    """
+    chosen: LocalHandler | tuple[Provider, ...] | None = _now(server, "choose_now", procedure)
+    return chosen
+
+
+def handler_now(server: Server, procedure: str) -> LocalHandler | None:
+    """Return what `get_handler` does, as `choose_now`; None: there is none, or it has to be asked."""
+    handler: LocalHandler | None = _now(server, "handler_now", procedure)
+    return handler
+
+
 def report_failed(server: Server, procedure: str, node_id: NodeId) -> None:
     """Tell that ``node_id`` could not be reached for ``procedure``, or does not provide it: it is not cached any more.
 
@@ -206,3 +224,14 @@ async def stats(server: Server) -> ServiceStats:
     """Return the server's counts."""
     counts: ServiceStats = await ask(server, GetStats())
     return counts
+
+
+def _now(server: Server, method: str, procedure: str) -> Any:
+    try:
+        return peek(server, lambda registry: getattr(registry, method, _nothing)(procedure))
+    except ServerDownError:
+        return None
+
+
+def _nothing(_procedure: str) -> None:
+    """Answer for a registry that has to be asked."""

@@ -8,6 +8,7 @@ from typing_extensions import override
 from macula_actors.actors.membership.server import Membership
 from macula_actors.actors.peer.connector import PeerConnector
 from macula_actors.actors.peer.endpoint import EndpointServer
+from macula_actors.actors.pubsub.handler import PubsubHandler
 from macula_actors.actors.routing.gateway_dht import GatewayDHT
 from macula_actors.actors.rpc.handler import RpcHandler
 from macula_actors.actors.services.advertisements import AdvertisementManager
@@ -20,6 +21,7 @@ from macula_actors.messages.names import (
     MEMBERSHIP,
     PEER_CONNECTOR,
     PEERS_SUP,
+    PUBSUB_HANDLER,
     RPC_HANDLER,
     SERVICE_REGISTRY,
 )
@@ -43,11 +45,12 @@ def carriers(config: MeshConfig) -> list[ChildSpec]:
 
 
 def children(config: SystemConfig) -> list[ChildSpec]:
-    """In start order: after the `carriers` who knows the services, who handles calls of them, who advertises them."""
+    """In start order: after the `carriers` who knows services, handles calls, has events, advertises, knows members."""
     return [
         *carriers(config.mesh),
         ServiceRegistry.child_spec(config.services, id=SERVICE_REGISTRY, name=SERVICE_REGISTRY),
         RpcHandler.child_spec(config.rpc, id=RPC_HANDLER, name=RPC_HANDLER),
+        PubsubHandler.child_spec(config.pubsub, id=PUBSUB_HANDLER, name=PUBSUB_HANDLER),
         AdvertisementManager.child_spec(config.services, id=ADVERTISEMENT_MANAGER, name=ADVERTISEMENT_MANAGER),
         Membership.child_spec(config.membership, id=MEMBERSHIP, name=MEMBERSHIP),
     ]

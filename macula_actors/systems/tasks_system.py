@@ -1,4 +1,4 @@
-"""Processes that do one thing and end: lookups and stores, handlers of calls; and who keeps what outlives the node.
+"""Processes that do one thing: lookups and stores, handlers of calls and events; and who keeps what outlives the node.
 
 Ours; in the original a server waits for the network itself, or spawns what nobody supervises. They are beside the
 root's tree and start before it, so that a lookup outlives the crash of the server that began it.
@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from macula_actors.actors.routing.keeper import Keeper
 from macula_actors.config import DhtConfig
-from macula_actors.messages.names import ROUTING_JOBS, ROUTING_KEEPER, RPC_WORKERS
+from macula_actors.messages.names import PUBSUB_SUBSCRIBERS, ROUTING_JOBS, ROUTING_KEEPER, RPC_WORKERS
 from supervisors import ChildSpec, DynamicSupervisor, Strategy, Supervisor, SupFlags
 
 __all__ = ["FLAGS", "TasksSystem", "children"]
@@ -16,7 +16,7 @@ __all__ = ["FLAGS", "TasksSystem", "children"]
 FLAGS = SupFlags(strategy=Strategy.ONE_FOR_ONE, intensity=10, period=60.0)
 
 
-def children(dht: DhtConfig, max_workers: int) -> list[ChildSpec]:
+def children(dht: DhtConfig, max_workers: int, max_subscriptions: int) -> list[ChildSpec]:
     """In start order. Without a ``data_dir`` nothing is kept on disk."""
     keeper = (
         []
@@ -27,6 +27,7 @@ def children(dht: DhtConfig, max_workers: int) -> list[ChildSpec]:
         *keeper,
         DynamicSupervisor.child_spec(max_children=dht.max_jobs, id=ROUTING_JOBS, name=ROUTING_JOBS),
         DynamicSupervisor.child_spec(max_children=max_workers, id=RPC_WORKERS, name=RPC_WORKERS),
+        DynamicSupervisor.child_spec(max_children=max_subscriptions, id=PUBSUB_SUBSCRIBERS, name=PUBSUB_SUBSCRIBERS),
     ]
 
 
@@ -34,5 +35,7 @@ class TasksSystem(Supervisor):
     """Supervises `children`."""
 
     @override
-    def init(self, dht: DhtConfig, max_workers: int = 256) -> tuple[SupFlags, list[ChildSpec]]:
-        return FLAGS, children(dht, max_workers)
+    def init(
+        self, dht: DhtConfig, max_workers: int = 256, max_subscriptions: int = 10_000
+    ) -> tuple[SupFlags, list[ChildSpec]]:
+        return FLAGS, children(dht, max_workers, max_subscriptions)

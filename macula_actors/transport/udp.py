@@ -6,6 +6,7 @@ RFC: 768; 3493, section 3.7 (IPv4 addresses at an IPv6 socket). Linux: ip(7), IP
 
 import asyncio
 import errno
+import select
 import socket
 import sys
 import time
@@ -70,7 +71,8 @@ class UdpSocket(DatagramSocket):
         self._fast = None if UdpSocketState is None else UdpSocketState(self._socket.fileno())
         self._closed = False
         self.dropped = 0
-        loop.add_reader(self._socket, self._read)
+        self._watched = _watched(loop, self._socket)
+        loop.add_reader(self._watched, self._read)
 
     @property
     @override
@@ -92,7 +94,8 @@ class UdpSocket(DatagramSocket):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(self._watched)
+            self._watched.close()
             self._fast = None  # which holds a descriptor of its own
             self._socket.close()
 
@@ -160,6 +163,18 @@ def _send_many(fast: Any, datagrams: list[bytes], target: Address) -> list[bytes
         if error.errno in {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP}:
             fast.disable_gso()  # the kernel knows it, the device does not
         return datagrams[getattr(error, "datagrams_sent", 0) :]
+
+
+def _watched(loop: asyncio.AbstractEventLoop, bound: socket.socket) -> Any:
+    """Return what ``loop`` is to watch, that is readable when ``bound`` is, or has an error to tell.
+
+    libuv, and so uvloop, gives a socket with an error up for ever; but never a set of sockets (uv__poll_io).
+    """
+    if sys.platform != "linux" or isinstance(loop, asyncio.SelectorEventLoop):
+        return bound
+    events = select.epoll()
+    events.register(bound, select.EPOLLIN)
+    return events
 
 
 def _bind(address: Address) -> socket.socket:

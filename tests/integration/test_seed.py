@@ -21,7 +21,7 @@ ADD, COUNT = "test.calculator.add", "test.calculator.count"
 
 def seed(option, directory):
     """Return the five nodes, set up as ``option`` says; the way from edge2 to edge3 is over edge1 and gateway."""
-    nearer_and_nearer(directory, "edge2", "edge1", "gateway", "edge3")
+    nearer_and_nearer(directory, "bootstrap", "edge2", "edge1", "gateway", "edge3")
     every = {"realm": "macula.test", "health_port": 0} | ({"start_gateway": True} if option == "A" else {})
     bootstrap = MeshProcess("bootstrap", directory, mode="bootstrap", listen="127.0.0.11:0", **every)
     every |= {"bootstrap": [bootstrap]}

@@ -41,7 +41,7 @@ from macula_actors.errors import (
     RealmMismatchError,
     SelfDialError,
 )
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEERS_SUP
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEERS_SUP, PUBSUB_HANDLER
 from macula_actors.messages.peer import (
     Announce,
     Busy,
@@ -281,7 +281,7 @@ class PeerConnector(GenServer):
             self.pool.closed(ref, error, self._system.now(), self._system.random)
             self._tell(PeerDown(up.peer.node_id, ref))
             if self._gateways.ended(ref, self._system.now()):
-                cast(ADVERTISEMENT_MANAGER, GatewaysChanged())
+                self._tell_gateways()
         key = self._dials.pop(ref, None)
         if key is not None:
             self._failed(key, error)
@@ -295,6 +295,11 @@ class PeerConnector(GenServer):
             cast(watcher, news)
 
     # Gateways
+
+    @staticmethod
+    def _tell_gateways() -> None:
+        for name in (ADVERTISEMENT_MANAGER, PUBSUB_HANDLER):
+            cast(name, GatewaysChanged())
 
     def _keep(self, now: float) -> None:
         """Dial the gateways that are due."""
@@ -313,7 +318,7 @@ class PeerConnector(GenServer):
         up = self._known.get(connection)
         kept.connected(connection, None if up is None else up.peer)
         self.pool.busy(connection, 1, self._system.now())
-        cast(ADVERTISEMENT_MANAGER, GatewaysChanged())
+        self._tell_gateways()
 
     def _schedule(self) -> None:
         """Have what is due done when it is."""

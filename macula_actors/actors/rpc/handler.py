@@ -22,7 +22,6 @@ from macula_actors.errors import MaculaError, OverloadedError, RefusedError
 from macula_actors.messages.names import GATEWAY_RPC, PEER_CONNECTOR, RPC_WORKERS
 from macula_actors.messages.peer import Abandoned, GetPeers, Inbound, PeerDown, PeerUp
 from macula_actors.messages.rpc import (
-    Counted,
     GetStats,
     GivenUp,
     LocalCall,
@@ -31,6 +30,7 @@ from macula_actors.messages.rpc import (
     PathStats,
     RouteOut,
     RpcStats,
+    counts,
 )
 from supervisors import (
     Continue,
@@ -85,8 +85,7 @@ class RpcHandler(GenServer):
         self._nodes: dict[Ref, NodeId] = {}  # at the other ends of the connections
         self._connected: Counter[NodeId] = Counter()
         self._tick = Alarm(_Tick())
-        self._carried: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
+        self._paths = counts(self._system, anew=True)
         self._counts: Counter[str] = Counter()
         return Continue(None)
 
@@ -118,8 +117,6 @@ class RpcHandler(GenServer):
             case Idle(worker, work):
                 if self._workers.finished(worker, work):
                     self._give_on()
-            case Counted(path, is_carried):
-                (self._carried if is_carried else self._failed)[path] += 1
             case Abandoned(connection, call_id):
                 self._cancel((connection, call_id))
             case GivenUp(call_id):
@@ -153,9 +150,9 @@ class RpcHandler(GenServer):
 
     def statistics(self) -> RpcStats:
         """Return its counts."""
-        paths = sorted(self._carried.keys() | self._failed.keys())
+        carried, failed = self._paths.carried, self._paths.failed
         return RpcStats(
-            paths={path: PathStats(self._carried[path], self._failed[path]) for path in paths},
+            paths={path: PathStats(carried[path], failed[path]) for path in sorted(carried.keys() | failed.keys())},
             idle=self._workers.idle,
             busy=self._workers.busy,
             queued=self._workers.queued,

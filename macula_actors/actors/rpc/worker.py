@@ -38,7 +38,7 @@ from macula_actors.messages.names import (
 from macula_actors.messages.peer import request
 from macula_actors.messages.routing_server import find_closest
 from macula_actors.messages.rpc import left_ms
-from macula_actors.messages.service_registry import GetHandler, LocalHandler
+from macula_actors.messages.service_registry import GetHandler, LocalHandler, handler_now
 from supervisors import (
     CallError,
     From,
@@ -64,6 +64,8 @@ __all__ = ["RpcWorker"]
 
 CANDIDATES: Final = 8  # next hops that are looked at
 
+_LATER: Final = NoReply()  # the answer
+
 
 class RpcWorker(GenServer):
     """Answers an `Invoke` or a `Forward`, then tells RpcHandler that it is idle. A call that is cancelled ends it."""
@@ -76,12 +78,15 @@ class RpcWorker(GenServer):
         self._looked_up: dict[RequestId, tuple[Invoke, From]] = {}
 
     @override
-    def handle_call(self, request: object, from_: From) -> "NoReply | Awaitable[Answer]":
+    def handle_call(self, request: object, from_: From) -> "NoReply | Awaitable[Answer | NoReply]":
         match request:
             case Invoke():
+                handler = handler_now(SERVICE_REGISTRY, request.call.procedure)
+                if handler is not None:
+                    return self._invoke(request, from_, handler) or _LATER
                 asked = send_request(SERVICE_REGISTRY, GetHandler(request.call.procedure))
                 self._looked_up[asked] = (request, from_)
-                return NoReply()
+                return _LATER
             case Forward():
                 return self._forward(request)
             case _:
@@ -95,27 +100,33 @@ class RpcWorker(GenServer):
             cast(RPC_HANDLER, Idle(self.actor_ref, None))
 
     @override
-    def handle_info(self, info: object) -> Awaitable[None] | None:
+    def handle_info(self, info: object) -> Awaitable[NoReply] | None:
         if not isinstance(info, Response):
             raise UnexpectedRequestError(info)
         work, from_ = self._looked_up.pop(info.reqid)
-        outcome = self._outcome(work, from_, info.reqid)
-        if isinstance(outcome, Reply):
-            self._answer(work, from_, outcome)
-        elif outcome is not None:
-            return self._await(work, from_, outcome)
+        try:
+            handler: LocalHandler | None = info.reqid.result()
+        except CallError as error:
+            failed = failure(Code.UNAVAILABLE, f"the service registry is not there: {error}")
+            self._answer(work, from_, self._failed(work, failed))
+            return None
+        if handler is not None:
+            return self._invoke(work, from_, handler)
+        self._without_handler(work, from_)
         return None
 
     # An own handler
 
-    def _outcome(self, work: Invoke, from_: From, asked: RequestId) -> Reply | Awaitable[Any] | None:
-        """Return the reply, or what it has to be waited for; None if another process will answer."""
-        try:
-            handler: LocalHandler | None = asked.result()
-        except CallError as error:
-            return self._failed(work, failure(Code.UNAVAILABLE, f"the service registry is not there: {error}"))
-        if handler is None:
-            return self._without_handler(work, from_)
+    def _invoke(self, work: Invoke, from_: From, handler: LocalHandler) -> Awaitable[NoReply] | None:
+        """Have ``handler`` run, and answer; if it has to be waited for, return what does both."""
+        outcome = self._outcome(work, handler)
+        if isinstance(outcome, Reply):
+            self._answer(work, from_, outcome)
+            return None
+        return self._await(work, from_, outcome)
+
+    def _outcome(self, work: Invoke, handler: LocalHandler) -> Reply | Awaitable[Any]:
+        """Return the reply, or what it has to be waited for."""
         try:
             args = decode(work.call.args, json=work.json, max_bytes=self._config.max_result_bytes)
         except RemoteProtocolError as error:
@@ -128,15 +139,16 @@ class RpcWorker(GenServer):
             return self._failed(work, handler_failure(error))
         return result if hasattr(result, "__await__") else self._succeeded(work, result)
 
-    def _without_handler(self, work: Invoke, from_: From) -> Reply | None:
+    def _without_handler(self, work: Invoke, from_: From) -> None:
         gateway = whereis(GATEWAY_RPC)
         if gateway is None or work.inbound is None or work.route is not None:
-            return self._failed(work, failure(Code.NO_HANDLER, f"no handler of {work.call.procedure!r} here"))
+            failed = failure(Code.NO_HANDLER, f"no handler of {work.call.procedure!r} here")
+            self._answer(work, from_, self._failed(work, failed))
+            return
         forward(from_, gateway, CallForClient(work.inbound))
         self._done(work)
-        return None
 
-    async def _await(self, work: Invoke, from_: From, result: Awaitable[Any]) -> None:
+    async def _await(self, work: Invoke, from_: From, result: Awaitable[Any]) -> NoReply:
         limit = asyncio.timeout_at(work.deadline)
         try:
             async with limit:
@@ -146,6 +158,7 @@ class RpcWorker(GenServer):
             self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else _failure_in(error)))
         else:
             self._answer(work, from_, self._succeeded(work, value))
+        return _LATER
 
     def _succeeded(self, work: Invoke, value: Any) -> Reply:
         try:

@@ -4,7 +4,7 @@ Erlang: macula_service_registry (a value, of which three processes had a copy ea
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from typing_extensions import override
 
@@ -54,11 +54,19 @@ __all__ = ["ServiceRegistry"]
 
 SERVICES: Final = "services"
 PROVIDERS: Final = "service_providers"
+LOOK_AGAIN: Final = 0.1  # seconds that `choose_now` takes providers for cached, without looking whether they expired
 
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
     """Time to drop what has expired."""
+
+
+class _Known(NamedTuple):
+    """Providers that were cached just now, and of no own service; looked at again at the monotonic ``until``."""
+
+    providers: tuple[Provider, ...]
+    until: float
 
 
 class ServiceRegistry(GenServer):
@@ -69,6 +77,8 @@ class ServiceRegistry(GenServer):
 
     @override
     async def init(self, config: ServiceConfig) -> None:
+        self._is_ready = False
+        self._known: dict[str, _Known] = {}  # no more than are cached: it is emptied whenever they may change
         self._config = config
         self._node_id = config.identity.node_id
         self._system = System.current()
@@ -85,6 +95,7 @@ class ServiceRegistry(GenServer):
         for service in self._book.services:
             self._watch(service)
         send_after(config.sweep_interval, self.actor_ref, _Sweep())
+        self._is_ready = True
 
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
@@ -95,6 +106,7 @@ class ServiceRegistry(GenServer):
 
     @override
     def handle_cast(self, request: object) -> None:
+        self._known.clear()
         match request:
             case ReportFailed(procedure, node_id):
                 self._book.forget(procedure, node_id)
@@ -105,6 +117,7 @@ class ServiceRegistry(GenServer):
 
     @override
     def handle_info(self, info: object) -> None:
+        self._known.clear()
         match info:
             case Response(reqid):
                 found = self._discoveries.answered(reqid)
@@ -132,10 +145,12 @@ class ServiceRegistry(GenServer):
             case Discover(procedure, refresh):
                 return self._discover(procedure, from_, refresh=refresh)
             case AdvertiseLocal(procedure, handler, metadata):
+                self._known.clear()
                 self._book.advertise(Service(procedure, handler, metadata))
                 self._watch(Service(procedure, handler, metadata))
                 return Reply(None)
             case Withdraw(procedure):
+                self._known.clear()
                 return Reply(self._withdraw(procedure))
             case GetLocalServices():
                 return Reply(self._book.services)
@@ -154,6 +169,31 @@ class ServiceRegistry(GenServer):
             hits=self._hits,
             misses=self._misses,
         )
+
+    # For `choose_now` and `handler_now`, which run in who asks: a call would cost more than the answer
+
+    def choose_now(self, procedure: str) -> object:
+        """Return what `Choose` is answered with, if it can be at once; else None."""
+        if not self._is_ready:
+            return None
+        now = self._system.now()
+        known = self._known.get(procedure)
+        if known is not None and now < known.until:
+            self._hits += 1
+            return self._ordered(procedure, known.providers)
+        handler = self._handler(procedure)
+        if handler is not None:
+            return handler
+        cached = self._cached(procedure)
+        if cached is None:
+            return None
+        if cached:
+            self._known[procedure] = _Known(cached, now + LOOK_AGAIN)
+        return self._ordered(procedure, cached)
+
+    def handler_now(self, procedure: str) -> object:
+        """Return what `GetHandler` is answered with."""
+        return self._handler(procedure) if self._is_ready else None
 
     # Own services
 
@@ -186,14 +226,17 @@ class ServiceRegistry(GenServer):
     def _discover(
         self, procedure: str, from_: From, *, is_choice: bool = False, refresh: bool = False
     ) -> Reply | NoReply:
-        now_ms = self._config.wall_clock_ms()
-        cached = None if refresh else self._book.providers(procedure, self._system.now(), now_ms)
+        cached = None if refresh else self._cached(procedure)
         if cached is not None:
-            self._hits += 1
             return Reply(self._ordered(procedure, cached) if is_choice else cached)
         self._discoveries.wait(procedure, from_, is_choice=is_choice)
         self._misses += 1
         return NoReply()
+
+    def _cached(self, procedure: str) -> tuple[Provider, ...] | None:
+        cached = self._book.providers(procedure, self._system.now(), self._config.wall_clock_ms())
+        self._hits += cached is not None
+        return cached
 
     def _found(self, found: Found) -> None:
         if isinstance(found.outcome, Exception):
@@ -207,7 +250,7 @@ class ServiceRegistry(GenServer):
 
     def _ordered(self, procedure: str, providers: tuple[Provider, ...]) -> tuple[Provider, ...]:
         others = tuple(provider for provider in providers if provider.node_id != self._node_id)
-        return self._selector.order(others, procedure, self._system.random)
+        return others if len(others) == 1 else self._selector.order(others, procedure, self._system.random)
 
     def _key_of(self, procedure: str) -> NodeId:
         return key_of(KeyKind.PROCEDURE, procedure, realm=self._config.realm, security=self._config.security)

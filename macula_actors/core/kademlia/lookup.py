@@ -55,9 +55,10 @@ class Lookup(Generic[V]):
     tells what became of each query, once; a query that came to nothing within its own time-out is `failed`. All
     instants are of one monotonic clock, in seconds.
 
-    There are always alpha queries in flight, as long as there is somebody to ask among the k closest. It ends when the
-    k closest that are neither silent nor failed have answered, or all there are. Silent nodes do not stall it: after a
-    moment others are asked in their place, and it ends without them, unless hardly any other has answered.
+    There are always alpha queries in flight, as long as there is somebody to ask among the k closest; once holders have
+    answered, at most two more than holders are missing. It ends when the k closest that are neither silent nor failed
+    have answered, or all there are. Silent nodes do not stall it: after a moment others are asked in their place, and
+    it ends without them, unless hardly any other has answered.
 
     Answers are hearsay. Only nodes that answer count; a node that is said to be at several places is asked at up to
     three of them; contacts of a peer whose other contacts are silent are asked only when there is nobody else.
@@ -100,7 +101,7 @@ class Lookup(Generic[V]):
         candidate, is_done = self._next_candidate()
         if is_done:
             return self._finish(Outcome.CLOSEST)
-        if candidate is None or len(self._waiting) >= self._limits.alpha:
+        if candidate is None or len(self._waiting) >= self._most_waiting:
             return Wait(min(self._deadline, next(iter(self._waiting.values()), inf) + self._patience))
         self._queries += 1
         self._waiting[candidate] = candidate.asked_at = now
@@ -155,6 +156,12 @@ class Lookup(Generic[V]):
                 continue
             elif known.is_said_to_be(contact) or _is_plausible(contact.endpoint):
                 known.told(contact, source)
+
+    @property
+    def _most_waiting(self) -> float:
+        """How many may be waited for: where holders are, their neighbours are holders, and two more are enough."""
+        missing = self._limits.stop_after - self._holders
+        return min(self._limits.alpha, missing + 2) if self._holders else self._limits.alpha
 
     @property
     def _patience(self) -> float:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.failure import ELSEWHERE, Code
@@ -32,8 +32,7 @@ class Path(StrEnum):
     RELAY = "relay"  # by a gateway that the provider keeps a session with
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Call ``provider`` by ``path``, and wait ``timeout`` seconds at most. If it fails, tell `CallPlan.failed`."""
 
     provider: Provider
@@ -80,13 +79,18 @@ class CallPlan:
             max_attempts: providers that are tried at most.
         """
         found = _once_each(providers)
-        ways = [(each, _ways(each, paths, connected)) for each in found]
-        chosen = [(each, its_paths) for each, its_paths in ways if its_paths][:max_attempts]
+        chosen: list[Provider] = []
+        waiting: deque[tuple[Provider, Path]] = deque()
+        for each in found:
+            its_paths = _ways(each, paths, connected) if len(chosen) < max_attempts else ()
+            if its_paths:
+                chosen.append(each)
+                waiting += [(each, path) for path in its_paths]
         self._began_at: Final = now
         self._deadline: Final = deadline
         self._connected: Final = connected
-        self._peer: Final = str(chosen[0][0].contact) if len(chosen) == 1 else procedure
-        self._waiting: Final = deque((each, path) for each, its_paths in chosen for path in its_paths)
+        self._whom: Final = chosen[0] if len(chosen) == 1 else procedure
+        self._waiting: Final = waiting
         self._tried: Final[list[tuple[str, Exception]]] = []
         self._end: GiveUp | None = None if found else GiveUp(NoProviderError(procedure))
 
@@ -114,6 +118,10 @@ class CallPlan:
             self._give_up(self._timed_out())
         elif not self._waiting:
             self._give_up(self._exhausted())
+
+    @property
+    def _peer(self) -> str:
+        return str(self._whom.contact) if isinstance(self._whom, Provider) else self._whom
 
     def _share(self, provider: Provider, path: Path, left: float) -> float:
         """Return how long to wait: each attempt leaves half to those that follow, the last one nothing (D-36)."""
@@ -164,6 +172,9 @@ def _is_unknown_there(error: Exception) -> bool:
 
 def _once_each(providers: Iterable[Provider]) -> tuple[Provider, ...]:
     """Return the first provider of each node, in order."""
+    providers = tuple(providers)
+    if len(providers) == 1:
+        return providers
     first: dict[NodeId, Provider] = {}
     for each in providers:
         first.setdefault(each.node_id, each)
@@ -172,9 +183,11 @@ def _once_each(providers: Iterable[Provider]) -> tuple[Provider, ...]:
 
 def _ways(provider: Provider, paths: Collection[Path], connected: Container[NodeId]) -> tuple[Path, ...]:
     """Return those of ``paths`` that may lead to ``provider``, in order."""
-    can_lead = {
-        Path.DIRECT: provider.endpoint is not None or provider.node_id in connected,
-        Path.ROUTED: True,
-        Path.RELAY: bool(provider.gateways),
-    }
-    return tuple(path for path in Path if path in paths and can_lead[path])
+    found: list[Path] = []
+    if Path.DIRECT in paths and (provider.endpoint is not None or provider.node_id in connected):
+        found.append(Path.DIRECT)
+    if Path.ROUTED in paths:
+        found.append(Path.ROUTED)
+    if Path.RELAY in paths and provider.gateways:
+        found.append(Path.RELAY)
+    return tuple(found)

@@ -204,3 +204,25 @@ async def test_the_clock_is_fine_and_goes_on():
 
     assert times == sorted(times)
     assert len(set(times)) > 100
+
+
+@pytest.mark.parametrize("library", ["asyncio", "uvloop"])
+def test_what_comes_after_an_unreachable_address_is_received(library):
+    loops = pytest.importorskip(library)
+
+    async def be_told_and_receive():
+        receiver, recorder = opened()
+        sender, _ = opened()
+        gone, _ = opened()
+        nobody = gone.address
+        gone.close()
+        for number in range(5):
+            receiver.send([b"to nobody"], nobody)
+            sender.send([bytes([number])], receiver.address)
+            await recorder.until(lambda heard: min(len(heard.received), len(heard.returned)) > number)  # noqa: B023
+        receiver.close()
+        sender.close()
+        return recorder.received, recorder.returned == [nobody] * 5
+
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        assert runner.run(be_told_and_receive()) == ([bytes([number]) for number in range(5)], True)

@@ -1,0 +1,427 @@
+"""PubsubHandler: this node's subscriptions, what it publishes, and what others publish for it.
+
+Erlang: macula_pubsub_handler, macula_pubsub_server; defects D-04, D-41 to D-46.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, Final
+
+from typing_extensions import override
+
+from macula_actors.actors.alarm import Alarm
+from macula_actors.actors.pubsub import lookups, records
+from macula_actors.actors.pubsub.neighbours import Neighbours
+from macula_actors.actors.pubsub.publisher import Kept, Publisher, Surroundings, kept_payload
+from macula_actors.actors.pubsub.receiver import Here, Memory, Receiver
+from macula_actors.actors.pubsub.records import Records, Told
+from macula_actors.actors.pubsub.subscriptions import LocalSubscription, Subscriptions
+from macula_actors.actors.pubsub.worker import Done
+from macula_actors.config import PubsubConfig
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.retained import RetainedStore
+from macula_actors.core.pubsub.subscription import Subscriber
+from macula_actors.core.rpc.failure import Code
+from macula_actors.core.wire.messages import Publish, PubsubRoute, Subscribe, Unsubscribe
+from macula_actors.errors import MaculaError, RefusedError
+from macula_actors.messages.names import GATEWAY_PUBSUB, PEER_CONNECTOR, TABLES
+from macula_actors.messages.peer import GatewaysChanged, GetGateways, GetPeers, Inbound, PeerDown, PeerUp
+from macula_actors.messages.pubsub import (
+    AddSubscription,
+    ForClients,
+    GetStats,
+    PublishEvent,
+    PubsubStats,
+    RemoveSubscription,
+)
+from supervisors import (
+    Continue,
+    Down,
+    From,
+    GenServer,
+    NoReply,
+    Ref,
+    Refuse,
+    Reply,
+    RequestId,
+    Response,
+    SupervisorsError,
+    System,
+    Table,
+    TableOwner,
+    UnexpectedRequestError,
+    forward,
+    send_after,
+    send_request,
+    whereis,
+)
+
+__all__ = ["PubsubHandler"]
+
+SUBSCRIPTIONS: Final = "pubsub_subscriptions"
+RECORDS: Final = "pubsub_records"
+STATE: Final = "pubsub_state"
+
+RELAY_TIMEOUT: Final = 10.0  # seconds that a relayed event may take to its destination
+EPOCH_STEP: Final = 1_000_000  # more nodes than one process forgets: each of them takes one of its epochs
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """Time for what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """Time to forget what is too old."""
+
+
+@dataclass(slots=True, eq=False)
+class _Announcing:
+    """Who has subscribed waits until others can know. ``requests``: to the peers, None before they were told."""
+
+    from_: From
+    patterns: tuple[str, ...]
+    prefixes: set[str]
+    until: float
+    requests: set[RequestId] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    """What a crash must not lose: else events would come twice, or in another order, or be kept no more."""
+
+    epoch: int
+    memory: Memory
+    received: RetainedStore[EncodedEvent]  # what others have published to be kept
+    kept: RetainedStore[Kept] = field(kw_only=True)  # what this node has
+
+
+class PubsubHandler(GenServer):
+    """Passes events on to the processes of the subscriptions, and to other nodes; it never waits.
+
+    A crash of it costs nothing of the subscriptions: they are in a table, with what waits in their queues, and so is
+    what has come already. Who was publishing is told, or asks again.
+    """
+
+    @override
+    async def init(self, config: PubsubConfig) -> Continue:
+        self.config = config
+        self._system = System.current()
+        self._own_id = config.identity.node_id
+        self._state = await self._claim_state()
+        entries: Table[str, LocalSubscription] = await TableOwner.claim(
+            TABLES, SUBSCRIPTIONS, max_entries=config.max_subscriptions
+        )
+        told: Table[str, Told] = await TableOwner.claim(TABLES, RECORDS, max_entries=config.max_patterns)
+        self._subscriptions = Subscriptions(config, entries)
+        self._records = Records(config, told, self._subscriptions.patterns)
+        self._neighbours = Neighbours(config)
+        around = Surroundings(self._deliver, self._subscriptions.would_hold, self._neighbours.is_connected)
+        self._publisher = Publisher(config, self._state.kept, self._state.epoch, around)
+        here = Here(self._deliver_received, self._has_kept, self._subscriptions.would_hold)
+        self._receiver = Receiver(config, self._state.memory, here)
+        self._announcing: list[_Announcing] = []
+        self._asked: dict[RequestId, object] = {}
+        self._due = Alarm(_Due())
+        return Continue(None)
+
+    async def _claim_state(self) -> _State:
+        config, now_ms = self.config, self.config.wall_clock_ms()
+        table: Table[str, _State] = await TableOwner.claim(TABLES, STATE, max_entries=1)
+        state = table.get(STATE)
+        if state is None:
+            topics, size = config.max_retained, config.max_retained_bytes
+            state = table[STATE] = _State(
+                now_ms,
+                Memory.empty(config),
+                RetainedStore(max_topics=topics, max_bytes=size),
+                kept=RetainedStore(max_topics=topics, max_bytes=size),
+            )
+        else:
+            state.epoch = max(now_ms, state.epoch + EPOCH_STEP)
+        return state
+
+    @override
+    def handle_continue(self, term: object) -> None:
+        self._subscriptions.adopt()
+        self._ask(GetPeers())
+        self._ask(GetGateways())
+        self._records.put_right()
+        send_after(self.config.sweep_interval, self.actor_ref, _Sweep())
+        self._schedule()
+
+    @override
+    def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        try:
+            return self._answer(request, from_)
+        except MaculaError as error:
+            return Refuse(error)
+        finally:
+            self._schedule()
+
+    @override
+    def handle_cast(self, request: object) -> None:
+        match request:
+            case Done(id_, batch):
+                if self._subscriptions.done(id_, batch):
+                    self._publisher.room()
+            case PeerUp():
+                self._peer_up(request)
+            case PeerDown():
+                pass  # its Down says so, too, whatever becomes of the connector
+            case RemoveSubscription(id_):
+                self._unsubscribe(id_, None)
+            case GatewaysChanged():
+                self._ask(GetGateways())
+            case _:
+                raise UnexpectedRequestError(request)
+        self._schedule()
+
+    @override
+    def handle_info(self, info: object) -> None:
+        match info:
+            case Response(request):
+                self._answered(request)
+            case Down(mref, ref) if isinstance(ref, Ref):
+                self._ended(ref, self._subscriptions.target_ended(mref))
+            case _Due():
+                self._due.rang()
+                self._receiver.due()
+                self._publisher.due()
+                self._subscriptions.start_missing()
+                self._look_at_announcing()
+            case _Sweep():
+                self._sweep()
+            case records.TryAgain():
+                self._records.try_again()
+            case lookups.AskAgain():
+                self._publisher.ask_again()
+            case _:
+                raise UnexpectedRequestError(info)
+        self._schedule()
+
+    def _answer(self, request: object, from_: From) -> Reply | NoReply | Refuse:
+        match request:
+            case Inbound(_, Publish() as message):
+                return self._inbound(request, message, from_)
+            case Inbound(_, PubsubRoute() as route):
+                return self._routed(request, route, from_)
+            case Inbound(_, Subscribe(topics=topics) | Unsubscribe(topics=topics) as message):
+                return self._peer_changed(request, topics, is_over=isinstance(message, Unsubscribe))
+            case PublishEvent():
+                self._publisher.publish(self._event(request), request.timeout, from_)
+                return NoReply()
+            case AddSubscription():
+                return self._subscribe(request, from_)
+            case RemoveSubscription(id_):
+                return Reply(self._unsubscribe(id_, from_.ref))
+            case GetStats():
+                return Reply(self.statistics())
+            case _:
+                raise UnexpectedRequestError(request)
+
+    def statistics(self) -> PubsubStats:
+        """Return its counts."""
+        ordering, publisher, local = self._receiver.ordering, self._publisher, self._subscriptions
+        return PubsubStats(
+            subscriptions=len(local),
+            queued=local.queued,
+            delivered=local.counts["delivered"],
+            dropped=local.dropped,
+            failed=local.counts["failed"],
+            published=publisher.published,
+            waiting=publisher.waiting,
+            received=self._receiver.counts["received"],
+            duplicates=self._receiver.duplicates,
+            late=ordering.late,
+            skipped=ordering.skipped,
+            refused=self._receiver.counts["refused"],
+            retained=len(self._state.received) + len(self._state.kept),
+            prefixes=publisher.prefixes,
+            lookups=publisher.lookups,
+            records=len(self._records),
+            relayed=publisher.relayed,
+            outbox=publisher.outbox,
+        )
+
+    # Own subscriptions
+
+    def _subscribe(self, request: AddSubscription, from_: From) -> NoReply:
+        new, gone = self._subscriptions.add(request)
+        for pattern in new:
+            self._give_kept(request.id, pattern)
+        self._records.add(new)
+        self._records.remove(gone)
+        prefixes = set(map(self._records.prefix_of, request.patterns))
+        until = self._system.now() + self.config.announce_timeout
+        self._announcing.append(_Announcing(from_, request.patterns, prefixes, until))
+        self._look_at_announcing()
+        return NoReply()
+
+    def _unsubscribe(self, id_: str, asker: Ref | None) -> bool:
+        patterns = self._subscriptions.remove(id_, asker)
+        if patterns is None:
+            return False
+        self._records.remove(patterns)
+        self._neighbours.tell_all(patterns, is_over=True)
+        self._forget_kept(patterns)
+        self._publisher.room()
+        return True
+
+    def _give_kept(self, id_: str, pattern: str) -> None:
+        """Give a new subscriber the last values of the topics that its pattern matches."""
+        for value in self._state.received.matching(pattern, self.config.dialect):
+            self._subscriptions.give(id_, _as_retained(value.event))
+        for kept in self._state.kept.matching(pattern, self.config.dialect):
+            self._subscriptions.give(id_, _as_retained(kept.event.event))
+
+    def _forget_kept(self, patterns: Iterable[str]) -> None:
+        """Forget what others have published to be kept, and is not kept up to date here any more."""
+        for pattern in patterns:
+            for value in self._state.received.matching(pattern, self.config.dialect):
+                if not self._subscriptions.has_match(value.topic):
+                    self._state.received.delete(value.topic)
+
+    def _look_at_announcing(self) -> None:
+        """Answer those who have subscribed of whom all others know by now, or who have waited long enough."""
+        now = self._system.now()
+        for each in list(self._announcing):
+            if each.requests is None and all(map(self._records.is_settled, each.prefixes)):
+                each.requests = set(self._neighbours.tell_all(each.patterns))
+                self._asked.update(dict.fromkeys(each.requests, each))
+            if each.requests == set() or each.until <= now:
+                self._announcing.remove(each)
+                each.from_.reply(None)
+
+    # Events
+
+    def _event(self, request: PublishEvent) -> EncodedEvent:
+        return EncodedEvent(
+            topic=request.topic,
+            payload=request.payload,
+            publisher=self._own_id,
+            message_id=request.message_id,
+            qos=request.qos,
+            retain=request.retain,
+        )
+
+    def _deliver(self, event: EncodedEvent) -> None:
+        """Give ``event`` to the subscriptions that it is for."""
+        if event.retain and event.publisher == self._own_id:
+            self._state.received.delete(event.topic)
+        for id_ in self._subscriptions.deliver(event):
+            self._unsubscribe(id_, None)
+
+    def _deliver_received(self, event: EncodedEvent) -> None:
+        if event.retain and self._subscriptions.has_match(event.topic):
+            self._state.kept.delete(event.topic)
+            self._state.received.put(event.topic, event, kept_payload(event))
+        self._deliver(event)
+
+    def _has_kept(self, topic: str, message_id: bytes) -> bool:
+        return any(value.event.message_id == message_id for value in self._state.received.matching(topic))
+
+    def _inbound(self, inbound: Inbound, message: Publish, from_: From) -> Reply | NoReply | Refuse:
+        peer = inbound.peer
+        if not peer.verified and message.publisher is None and whereis(GATEWAY_PUBSUB) is not None:
+            return self._publish_for_client(message, peer.node_id)
+        return self._receiver.take(message, peer, from_)
+
+    def _publish_for_client(self, message: Publish, client: NodeId | None) -> Reply | Refuse:
+        """Publish what a client of v0.8 wants published; there is no acknowledgement that it would know."""
+        if client is None or self._receiver.is_new(client, message.message_id):
+            event = EncodedEvent(
+                topic=message.topic,
+                payload=message.payload,
+                publisher=self._own_id,
+                message_id=message.message_id,
+                qos=min(message.qos, 1),
+                retain=message.retain,
+            )
+            self._publisher.publish(event, self.config.max_timeout, None)
+        return Reply(None)
+
+    def _routed(self, inbound: Inbound, route: PubsubRoute, from_: From) -> Reply | NoReply | Refuse:
+        destination, source = NodeId.normalize(route.destination_node_id), NodeId.normalize(route.source_node_id)
+        if destination == self._own_id:
+            return self._receiver.take(route.payload, inbound.peer, from_, source)
+        sender, gateway = inbound.peer.node_id, whereis(GATEWAY_PUBSUB)
+        if gateway is None or sender is None:
+            return Refuse(RefusedError(Code.NO_ROUTE, "this node relays nothing"))
+        if route.hop_count == 0 and source != sender:
+            return Refuse(RefusedError(Code.NOT_PERMITTED, "the source is another node, and there was no hop between"))
+        forward(from_, gateway, ForClients(route, sender, self._system.now() + RELAY_TIMEOUT))
+        return NoReply()
+
+    def _peer_changed(self, inbound: Inbound, topics: tuple[str, ...], *, is_over: bool) -> Reply | Refuse:
+        peer = inbound.peer
+        if not peer.verified or peer.node_id is None:
+            return Refuse(RefusedError("unsupported", "this node is no gateway"))
+        if is_over:
+            self._publisher.changed(topics)
+        else:
+            subscriber = Subscriber(
+                node_id=peer.node_id, patterns=topics, dialect=self.config.dialect, endpoint=peer.endpoint
+            )
+            self._publisher.subscribed(subscriber)
+        return Reply(None)
+
+    # Others
+
+    def _ask(self, request: object) -> None:
+        self._asked[send_request(PEER_CONNECTOR, request)] = None
+
+    def _answered(self, request: RequestId) -> None:
+        if request in self._asked:
+            self._connector_answered(request, self._asked.pop(request))
+        elif self._publisher.is_one(request):
+            self._publisher.answered(request)
+        elif not self._subscriptions.takes(request) and self._records.ended(request) is not None:
+            self._look_at_announcing()
+
+    def _connector_answered(self, request: RequestId, announcing: object) -> None:
+        if isinstance(announcing, _Announcing):
+            if announcing.requests is not None:
+                announcing.requests.discard(request)
+            self._look_at_announcing()
+            return
+        try:
+            answer: Any = request.result()
+        except (MaculaError, SupervisorsError):
+            return  # the next connector starts this process anew
+        if isinstance(request.request, GetGateways):
+            self._records.use_gateways(answer)
+            return
+        for up in answer:
+            self._peer_up(up)
+
+    def _peer_up(self, up: PeerUp) -> None:
+        node_id = self._neighbours.up(up)
+        if node_id is not None and (patterns := tuple(dict.fromkeys(self._subscriptions.patterns))):
+            self._neighbours.tell(node_id, patterns)
+
+    def _ended(self, ref: Ref, subscription: str | None) -> None:
+        if subscription is not None:
+            self._unsubscribe(subscription, None)
+        elif not self._neighbours.down(ref):
+            self._subscriptions.worker_ended(ref)
+
+    # Time
+
+    def _sweep(self) -> None:
+        self._receiver.sweep()
+        self._publisher.sweep()
+        self._ask(GetGateways())
+        send_after(self.config.sweep_interval, self.actor_ref, _Sweep())
+
+    def _schedule(self) -> None:
+        now = self._system.now()
+        announcing = min((each.until for each in self._announcing), default=inf)
+        self._due.set(min(self._receiver.next_due(), self._publisher.next_due(), announcing), now)
+
+
+def _as_retained(event: EncodedEvent) -> EncodedEvent:
+    return replace(event, retained=True)

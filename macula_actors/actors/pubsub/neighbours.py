@@ -1,0 +1,71 @@
+"""The nodes that there is a connection to, and telling them what this node has subscribed to."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from macula_actors.config import PubsubConfig
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.contact import Contact
+from macula_actors.core.wire.encoder import encode
+from macula_actors.core.wire.messages import Subscribe, Unsubscribe
+from macula_actors.messages.names import PEER_CONNECTOR
+from macula_actors.messages.peer import Exchange, PeerUp, Request
+from supervisors import Ref, RequestId, System, monitor, send_request
+
+__all__ = ["Neighbours"]
+
+MAX_TOPICS: Final = 1024  # of one message
+
+
+class Neighbours:
+    """Those of this mesh that have proved who they are: v0.8's would take a Subscribe for a client's.
+
+    Args:
+        config: bounds.
+    """
+
+    def __init__(self, config: PubsubConfig) -> None:
+        self._config: Final = config
+        self._system: Final = System.current()
+        self._nodes: Final[dict[Ref, NodeId]] = {}
+        self._connected: Final[Counter[NodeId]] = Counter()
+
+    def is_connected(self, node_id: NodeId) -> bool:
+        """Tell whether there is a connection to the node."""
+        return node_id in self._connected
+
+    def up(self, up: PeerUp) -> NodeId | None:
+        """Take note of a connection; return its node if it is the first one there."""
+        node_id = up.peer.node_id
+        if node_id is None or not up.peer.verified or up.connection in self._nodes:
+            return None
+        monitor(up.connection)
+        self._nodes[up.connection] = node_id
+        self._connected[node_id] += 1
+        return node_id if self._connected[node_id] == 1 else None
+
+    def down(self, connection: Ref) -> bool:
+        """Take note that a connection has ended; return whether it was one of these."""
+        node_id = self._nodes.pop(connection, None)
+        if node_id is None:
+            return False
+        self._connected[node_id] -= 1
+        if not self._connected[node_id]:
+            del self._connected[node_id]
+        return True
+
+    def tell_all(self, patterns: Sequence[str], *, is_over: bool = False) -> list[RequestId]:
+        """Tell the nodes that this one has subscribed to ``patterns``, or no more; return what they will answer."""
+        nodes = islice(self._connected, self._config.max_told)
+        return [request for node_id in nodes for request in self.tell(node_id, patterns, is_over=is_over)]
+
+    def tell(self, node_id: NodeId, patterns: Sequence[str], *, is_over: bool = False) -> list[RequestId]:
+        """Tell one node."""
+        made = Unsubscribe if is_over else Subscribe
+        deadline = self._system.now() + self._config.announce_timeout
+        starts = range(0, len(patterns), MAX_TOPICS)
+        frames = [encode(made(topics=tuple(patterns[start : start + MAX_TOPICS]))) for start in starts]
+        contact = Contact(None, node_id)
+        return [send_request(PEER_CONNECTOR, Request(contact, Exchange(each, deadline, False))) for each in frames]  # noqa: FBT003

@@ -1,0 +1,447 @@
+"""What this node publishes: to its own subscribers first, then to the nodes that have others.
+
+Erlang: macula_pubsub_handler, macula_pubsub_delivery, macula_pubsub_qos. There an event that had to wait for a lookup
+was lost (D-41), own subscribers got nothing (D-46), and nothing could be acknowledged (D-44).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
+
+from macula_actors.actors.pubsub.lookups import Found, Lookups
+from macula_actors.actors.pubsub.sender import Sender
+from macula_actors.config import PubsubConfig
+from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.outbox import Outbox
+from macula_actors.core.pubsub.outbox_decisions import (
+    Decision,
+    Disconnect,
+    Hold,
+    OutboxStats,
+    Outgoing,
+    Resume,
+    Send,
+    Unacknowledged,
+)
+from macula_actors.core.pubsub.prefixes import literal_prefix
+from macula_actors.core.pubsub.retained import RetainedStore
+from macula_actors.core.pubsub.subscribers_cache import Known, Missing, SubscribersCache
+from macula_actors.core.pubsub.subscription import Subscriber
+from macula_actors.core.wire.values import pack
+from macula_actors.errors import CallTimeoutError, OverloadedError, UnacknowledgedError
+from supervisors import From, RequestId, System
+
+__all__ = ["Kept", "Publisher", "Surroundings", "kept_payload"]
+
+TICK: Final = 0.25  # seconds between two looks at publications that wait
+
+_NOTHING: Final = (b"", pack(None))  # payloads that keep nothing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A value that this node has published to be kept, and the nodes that have it."""
+
+    event: EncodedEvent
+    given: set[NodeId] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a `Publisher` uses of its process.
+
+    Args:
+        deliver: gives an event to own subscribers.
+        would_hold: tells whether publishers of a topic are to wait for one of those.
+        is_connected: tells whether there is a connection to a node.
+    """
+
+    deliver: Callable[[EncodedEvent], None]
+    would_hold: Callable[[str], bool]
+    is_connected: Callable[[NodeId], bool]
+
+
+@dataclass(slots=True, eq=False)
+class _Publication:
+    """An event that is being published. ``from_``: who waits; None: nobody."""
+
+    event: EncodedEvent
+    deadline: float
+    timeout: float
+    from_: From | None
+    is_delivered_here: bool = False
+    is_looked_up: bool = False
+    is_handed_over: bool = False  # to the outbox
+    missing: set[str] = field(default_factory=set)  # prefixes
+    pending: set[NodeId] = field(default_factory=set)  # that have not acknowledged it yet
+    failed: list[NodeId] = field(default_factory=list)
+    error: Exception | None = None  # why not all could be found
+
+
+class Publisher:
+    """All publications of this node. It never waits.
+
+    Args:
+        config: bounds, and who this node is.
+        kept: the values to be kept that it has published; they outlive this.
+        epoch: greater than any that this node's former ones had.
+        surroundings: see there.
+    """
+
+    def __init__(self, config: PubsubConfig, kept: RetainedStore[Kept], epoch: int, surroundings: Surroundings) -> None:
+        self._config: Final = config
+        self._own_id: Final = config.identity.node_id
+        self._system: Final = System.current()
+        self._kept: Final = kept
+        self._around: Final = surroundings
+        self._cache: Final = SubscribersCache(
+            stale_after=config.stale_after,
+            expire_after=config.expire_after,
+            max_prefixes=config.max_prefixes,
+            max_patterns=config.max_patterns,
+            dialect=config.dialect,
+        )
+        self._lookups: Final = Lookups(config)
+        self._outbox: Final[Outbox[EncodedEvent]] = Outbox(config.outbox, epoch=epoch, rng=self._system.random)
+        self._sender: Final = Sender(config, surroundings.is_connected)
+        self._open: Final[dict[bytes, _Publication]] = {}
+        self._looking: Final[dict[str, list[_Publication]]] = {}  # by prefix
+        self._held: Final[dict[str, deque[_Publication]]] = {}  # by topic
+        self._failing: Final[dict[NodeId, float]] = {}  # since when
+        self._has_room = False
+        self.published = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many publications are not done."""
+        return len(self._open)
+
+    @property
+    def outbox(self) -> OutboxStats:
+        """What waits for others."""
+        return self._outbox.stats
+
+    @property
+    def prefixes(self) -> int:
+        """How many prefixes are cached."""
+        return len(self._cache)
+
+    @property
+    def lookups(self) -> int:
+        """How many lookups are under way."""
+        return len(self._lookups)
+
+    @property
+    def relayed(self) -> int:
+        """How many nodes are reached through a gateway."""
+        return self._sender.relayed
+
+    # Publications
+
+    def publish(self, event: EncodedEvent, timeout: float, from_: From | None) -> None:
+        """Publish ``event``; ``from_`` is answered, or refused. Twice is once.
+
+        Raises:
+            OverloadedError: too many publications wait. Nothing has been done.
+        """
+        known = self._open.get(event.message_id)
+        if known is not None:
+            known.from_ = from_
+            return
+        if len(self._open) >= self._config.max_waiting:
+            raise OverloadedError("publications that are not done", self._config.max_waiting)
+        patience = min(timeout, self._config.max_timeout)
+        publication = _Publication(event, self._system.now() + patience, patience, from_)
+        self._open[event.message_id] = publication
+        self.published += 1
+        if event.topic in self._held:
+            self._held[event.topic].append(publication)
+        else:
+            self._advance(publication)
+        self._resume()
+
+    def _advance(self, publication: _Publication) -> bool:
+        """Do the next steps of ``publication``; return False if it is held."""
+        event = publication.event
+        if not publication.is_delivered_here:
+            if self._around.would_hold(event.topic):
+                return self._hold(publication)
+            self._deliver_here(publication)
+        known = self._plan(publication)
+        if known is None:
+            return True  # it goes on when the lookups are done
+        for subscriber in known.subscribers.values():
+            self._sender.learn(subscriber)
+        targets = [node_id for node_id in known.subscribers if node_id != self._own_id]
+        return self._give(publication, targets)
+
+    def _deliver_here(self, publication: _Publication) -> None:
+        event = publication.event
+        publication.is_delivered_here = True
+        if event.retain:
+            self._kept.put(event.topic, Kept(event), kept_payload(event))
+        self._around.deliver(event)
+
+    def _plan(self, publication: _Publication) -> Known | None:
+        """Return who the subscribers are; None if that is looked up first, once."""
+        now = self._system.now()
+        plan = self._cache.plan(publication.event.topic, now, self._config.wall_clock_ms())
+        if isinstance(plan, Missing):
+            if not publication.is_looked_up:
+                self._look_up(publication, plan.prefixes)
+                return None
+            plan = plan.known
+        for prefix in plan.refresh:
+            self._want(prefix)
+        return plan
+
+    def _look_up(self, publication: _Publication, prefixes: Iterable[str]) -> None:
+        publication.is_looked_up = True
+        publication.missing.update(prefixes)
+        for prefix in prefixes:
+            self._looking.setdefault(prefix, []).append(publication)
+            self._lookups.want(prefix)
+
+    def _want(self, prefix: str) -> None:
+        try:
+            self._lookups.want(prefix)
+        except OverloadedError:
+            return  # at the next use
+
+    def _give(self, publication: _Publication, targets: list[NodeId]) -> bool:
+        """Hand ``publication`` to the outbox; return False if it is held."""
+        event, now = publication.event, self._system.now()
+        message = Outgoing(message_id=event.message_id, event=event, qos=event.qos, deadline=publication.deadline)
+        decisions = self._outbox.publish(message, targets, now)
+        if decisions and isinstance(decisions[0], Hold):
+            left = self._without_unreachable(decisions[0], targets)
+            return self._give(publication, left) if len(left) < len(targets) else self._hold(publication)
+        publication.is_handed_over = True
+        if event.qos:
+            publication.pending.update(targets)
+        self._note_given(event, targets)
+        self._carry_out(decisions)
+        if not publication.pending:
+            self._close(publication)
+        return True
+
+    def _without_unreachable(self, hold: Hold, targets: list[NodeId]) -> list[NodeId]:
+        """Give up those of the nodes that all is held for that can't be reached anyway; return the other targets."""
+        since = self._system.now() - self._config.give_up_after
+        lost = {node_id for node_id in hold.node_ids if self._failing.get(node_id, inf) <= since}
+        for node_id in lost:
+            self._cache.forget_node(node_id)
+            self._carry_out(self._outbox.forget_node(node_id))
+        return [node_id for node_id in targets if node_id not in lost]
+
+    def _hold(self, publication: _Publication) -> bool:
+        self._held.setdefault(publication.event.topic, deque()).append(publication)
+        return False
+
+    def _resume(self) -> None:
+        """Go on with what is held, of each topic in order, if there may be room now."""
+        while self._has_room:
+            self._has_room = False
+            for topic in list(self._held):
+                self._resume_topic(topic)
+
+    def _resume_topic(self, topic: str) -> None:
+        held = self._held.pop(topic)
+        while held:
+            publication = held.popleft()
+            if publication.event.message_id in self._open and not self._advance(publication):
+                break
+        for publication in held:
+            self._hold(publication)
+
+    def room(self) -> None:
+        """Take note that an own subscriber may have room again."""
+        self._has_room = True
+        self._resume()
+
+    def _close(self, publication: _Publication) -> None:
+        """Answer who waits: nothing more is to be done for it."""
+        self._open.pop(publication.event.message_id, None)
+        if publication.from_ is None:
+            return
+        if publication.failed:
+            failed = tuple(publication.failed)
+            publication.from_.refuse(UnacknowledgedError(publication.event.topic, failed))
+        elif publication.error is not None and publication.event.qos:
+            publication.from_.refuse(publication.error)
+        else:
+            publication.from_.reply(None)
+
+    # What others say
+
+    def is_one(self, request: RequestId) -> bool:
+        """Tell whether ``request`` is of this one."""
+        return self._lookups.is_one(request) or self._sender.is_one(request)
+
+    def answered(self, request: RequestId) -> None:
+        """Take an answer."""
+        if self._sender.is_one(request):
+            self._sent(request)
+        elif (found := self._lookups.answered(request)) is not None:
+            self._found(found)
+        self._resume()
+
+    def ask_again(self) -> None:
+        """Have looked up what has to wait for RoutingServer."""
+        self._lookups.ask_again()
+
+    def subscribed(self, subscriber: Subscriber) -> None:
+        """Take note that a peer has subscribed to more: look it up, and give it what is kept."""
+        self._sender.learn(subscriber)
+        self.changed(subscriber.patterns)
+        for pattern in subscriber.patterns:
+            for value in self._kept.matching(pattern, self._config.dialect):
+                value.event.given.discard(subscriber.node_id)
+        self._replay(subscriber)
+        self._resume()
+
+    def changed(self, patterns: Iterable[str]) -> None:
+        """Take note that the subscribers of ``patterns`` may be others."""
+        for pattern in patterns:
+            self._cache.invalidate(literal_prefix(pattern, self._config.dialect))
+
+    def _found(self, found: Found) -> None:
+        waiting = self._looking.pop(found.prefix, [])
+        if isinstance(found.outcome, Exception):
+            for publication in waiting:
+                publication.error = found.outcome
+        else:
+            self._cache.store(found.prefix, found.outcome, self._system.now())
+            for subscriber in found.outcome if len(self._kept) else ():
+                self._sender.learn(subscriber)
+                self._replay(subscriber)
+        for publication in waiting:
+            publication.missing.discard(found.prefix)
+            if not publication.missing and publication.event.message_id in self._open:
+                self._go_on(publication)
+
+    def _go_on(self, publication: _Publication) -> None:
+        held = self._held.get(publication.event.topic)
+        if held is None:
+            self._advance(publication)
+        else:
+            held.append(publication)
+
+    def _sent(self, request: RequestId) -> None:
+        ended = self._sender.ended(request)
+        if ended is None:
+            return
+        attempt, is_done = ended
+        node_id, message = attempt.send.node_id, attempt.send.message
+        if not is_done:
+            self._carry_out(self._failed(attempt.send))
+            return
+        self._failing.pop(node_id, None)
+        self._carry_out(self._outbox.acknowledged(node_id, message.message_id, self._system.now()))
+        self._outcome(message.message_id, node_id, is_acknowledged=True)
+
+    def _failed(self, send: Send[EncodedEvent]) -> list[Decision[EncodedEvent]]:
+        now = self._system.now()
+        self._failing.setdefault(send.node_id, now)
+        return self._outbox.failed(send.node_id, send.message.message_id, send.attempt, now)
+
+    def _carry_out(self, decisions: Iterable[Decision[EncodedEvent]]) -> None:
+        work = deque(decisions)
+        while work:
+            match work.popleft():
+                case Send() as send:
+                    if not self._sender.send(send):
+                        work.extend(self._failed(send))
+                case Unacknowledged(node_id, message_id):
+                    self._outcome(message_id, node_id, is_acknowledged=False)
+                case Disconnect(node_id):
+                    self._cache.forget_node(node_id)
+                case Resume():
+                    self._has_room = True
+                case Hold():
+                    pass  # only ever alone, and seen to
+
+    def _outcome(self, message_id: bytes, node_id: NodeId, *, is_acknowledged: bool) -> None:
+        publication = self._open.get(message_id)
+        if not is_acknowledged:
+            self._forget_given(message_id, node_id)
+        if publication is None or node_id not in publication.pending:
+            return
+        publication.pending.discard(node_id)
+        if not is_acknowledged:
+            publication.failed.append(node_id)
+        if not publication.pending:
+            self._close(publication)
+
+    # What is kept
+
+    def _note_given(self, event: EncodedEvent, targets: Iterable[NodeId]) -> None:
+        for value in self._kept.matching(event.topic) if event.retain else ():
+            value.event.given.update(targets)
+
+    def _forget_given(self, message_id: bytes, node_id: NodeId) -> None:
+        """Have a node that has not acknowledged a kept value given it again."""
+        for value in self._kept.matching(self._config.dialect.many, self._config.dialect) if len(self._kept) else ():
+            if value.event.event.message_id == message_id:
+                value.event.given.discard(node_id)
+
+    def _replay(self, subscriber: Subscriber) -> None:
+        """Give a node that has subscribed what is kept of it; what it has already it drops."""
+        node_id = subscriber.node_id
+        if node_id == self._own_id:
+            return
+        now = self._system.now()
+        for pattern in subscriber.patterns:
+            for value in self._kept.matching(pattern, subscriber.dialect):
+                kept = value.event
+                publication = self._open.get(kept.event.message_id)
+                if node_id in kept.given or (publication is not None and not publication.is_handed_over):
+                    continue
+                kept.given.add(node_id)
+                event = replace(kept.event, retained=True, qos=1)
+                deadline = now + self._config.max_timeout
+                message = Outgoing(message_id=event.message_id, event=event, qos=1, deadline=deadline)
+                decisions = self._outbox.publish(message, (node_id,), now)
+                if decisions and isinstance(decisions[0], Hold):
+                    kept.given.discard(node_id)  # at the next lookup
+                self._carry_out(decisions)
+
+    # Time
+
+    def next_due(self) -> float:
+        """Return when to call `due`, at the latest."""
+        is_waiting = self._held or self._looking
+        return min(self._outbox.next_due(), self._system.now() + TICK if is_waiting else inf)
+
+    def due(self) -> None:
+        """Do what is due."""
+        now = self._system.now()
+        self._carry_out(self._outbox.due(now))
+        if self._held or self._looking:
+            waiting = [p for p in self._open.values() if p.deadline <= now and not p.pending]
+            for publication in waiting:
+                self._expire(publication)
+        self._resume()
+
+    def _expire(self, publication: _Publication) -> None:
+        del self._open[publication.event.message_id]
+        if publication.from_ is not None:
+            topic = publication.event.topic
+            publication.from_.refuse(CallTimeoutError(f"the subscribers of {topic}", publication.timeout))
+
+    def sweep(self) -> None:
+        """Forget what is too old, and look for new subscribers of what is kept."""
+        now, now_ms = self._system.now(), self._config.wall_clock_ms()
+        self._cache.prune(now)
+        for topic in [value.topic for value in self._kept.matching(self._config.dialect.many, self._config.dialect)]:
+            plan = self._cache.plan(topic, now, now_ms)
+            for prefix in plan.refresh if isinstance(plan, Known) else plan.prefixes + plan.known.refresh:
+                self._want(prefix)
+
+
+def kept_payload(event: EncodedEvent) -> bytes:
+    """Return what counts as the payload of ``event`` where it is kept: none has the value before forgotten."""
+    return b"" if event.payload in _NOTHING else event.payload

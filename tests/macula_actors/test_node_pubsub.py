@@ -1,0 +1,273 @@
+"""Whole nodes over real sockets on loopback: publish and subscribe."""
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from macula_actors import Mode, Node, NodeConfig
+from macula_actors.errors import UnacknowledgedError
+from macula_actors.messages.names import PUBSUB_HANDLER, PUBSUB_SUBSCRIBERS
+from supervisors import Kill, exit_signal
+from supervisors.testing import wait_until
+
+pytestmark = pytest.mark.real_clock
+
+PUBLISHES = 5
+
+
+def config(*bootstrap, mode=Mode.EDGE, **values):
+    settings = {"mode": mode, "realm": "com.example", "listen": "127.0.0.1:0", "health_port": 0}
+    return NodeConfig(**{**settings, "bootstrap": [str(node.endpoint) for node in bootstrap], **values})
+
+
+@asynccontextmanager
+async def nodes(count):
+    """Start a bootstrap node and others that know only it."""
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Node(config(mode=Mode.BOOTSTRAP)))
+        yield [first, *[await stack.enter_async_context(Node(config(first))) for _ in range(count - 1)]]
+
+
+async def settled(*logs, length):
+    """Wait until all ``logs`` have ``length`` entries, and a moment longer, for one too many."""
+    await wait_until(lambda: all(len(log) >= length for log in logs), timeout=5.0)
+    await asyncio.sleep(0.2)
+
+
+async def test_a_subscriber_gets_what_another_node_publishes():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("room.kitchen", got.append)
+
+        await second.publish("room.kitchen", {"celsius": 21.5})
+
+        await settled(got, length=1)
+        (event,) = got
+        assert (event.topic, event.payload, event.publisher) == ("room.kitchen", {"celsius": 21.5}, second.node_id)
+        assert (event.qos, event.retained, event.pattern) == (0, False, "room.kitchen")
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_three_subscribers_with_wildcards_get_each_of_five_events_once_and_in_order(qos):
+    async with nodes(4) as (publisher, *others):
+        logs = [[], [], []]
+        for node, pattern, log in zip(others, ["sensors.*.temperature", "sensors.**", "**"], logs, strict=True):
+            await node.subscribe(pattern, log.append)
+
+        for number in range(PUBLISHES):
+            await publisher.publish("sensors.kitchen.temperature", number, qos=qos)
+
+        await settled(*logs, length=PUBLISHES)
+        assert [[event.payload for event in log] for log in logs] == [list(range(PUBLISHES))] * 3
+
+
+async def test_subscribers_of_the_publishing_node_get_an_event_too_each_once():
+    async with nodes(1) as (node,):
+        logs = [[], []]
+        await node.subscribe("a.*", logs[0].append)
+        await node.subscribe("a.**", logs[1].append)
+
+        await node.publish("a.b", 1, qos=1)
+
+        await settled(*logs, length=1)
+        assert [[event.payload for event in log] for log in logs] == [[1], [1]]
+
+
+async def test_a_node_with_many_subscribers_is_sent_an_event_once():
+    async with nodes(2) as (first, second):
+        logs = [[] for _ in range(20)]
+        for log in logs:
+            await first.subscribe("a.**", log.append)
+
+        await second.publish("a.b", "x", qos=1)
+
+        await settled(*logs, length=1)
+        assert [len(log) for log in logs] == [1] * 20
+        assert second.stats()["pubsub_handler"].outbox.sent == 1
+
+
+async def test_a_loop_over_a_subscription_gets_events_and_ends_it_when_it_is_left():
+    async with nodes(2) as (first, second):
+        async with first.subscription("chat.*") as events:
+            await second.publish("chat.room", "hello")
+            assert (await anext(events)).payload == "hello"
+            assert first.stats()["pubsub_handler"].subscriptions == 1
+        assert first.stats()["pubsub_handler"].subscriptions == 0
+
+        publishing = asyncio.create_task(second.publish("chat.room", "again", retain=True))
+        async for event in first.subscription("chat.*"):
+            assert event.payload == "again"
+            break
+        await publishing
+        await wait_until(lambda: first.stats()["pubsub_handler"].subscriptions == 0)
+
+
+async def test_a_cancelled_subscription_gets_nothing_more():
+    async with nodes(2) as (first, second):
+        got = []
+        subscription = await first.subscribe("a.b", got.append)
+        await second.publish("a.b", 1, qos=1)
+        await settled(got, length=1)
+
+        assert await subscription.cancel()
+        assert not await subscription.cancel()
+        await second.publish("a.b", 2, qos=1)
+
+        await settled(got, length=1)
+        assert [event.payload for event in got] == [1]
+
+
+async def test_events_that_are_published_at_once_come_in_the_order_of_their_topic():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("count.**", got.append)
+
+        await asyncio.gather(*[second.publish("count.up", number, qos=number % 2) for number in range(2000)])
+
+        await settled(got, length=2000)
+        assert [event.payload for event in got] == list(range(2000))
+
+
+async def test_events_that_are_published_one_after_the_other_come_in_that_order_whatever_their_topics():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("count.**", got.append)
+
+        for number in range(300):
+            await second.publish(f"count.{number % 7}", number, qos=number % 2)
+
+        await settled(got, length=300)
+        assert [event.payload for event in got] == list(range(300))
+
+
+async def test_killing_the_handler_costs_no_subscription_and_brings_nothing_twice():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("a.*", got.append)
+        for number in range(30):
+            if number % 10 == 5:
+                exit_signal(first.system.whereis(PUBSUB_HANDLER), Kill())
+            if number % 10 == 8:
+                exit_signal(second.system.whereis(PUBSUB_HANDLER), Kill())
+            await second.publish("a.b", number, qos=1, timeout=10.0)
+
+        await settled(got, length=30)
+        assert [event.payload for event in got] == list(range(30))
+
+
+async def test_killing_what_runs_the_subscribers_loses_nothing():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("a.*", got.append)
+        for number in range(30):
+            if number % 10 == 5:
+                exit_signal(first.system.whereis(PUBSUB_SUBSCRIBERS), Kill())
+            await second.publish("a.b", number, qos=1)
+
+        await settled(got, length=30)
+        assert [event.payload for event in got] == list(range(30))
+
+
+async def test_a_subscriber_that_raises_hurts_only_itself():
+    def fail(event):
+        raise RuntimeError(event.payload)
+
+    async with nodes(1) as (node,):
+        got = []
+        await node.subscribe("a.b", fail)
+        await node.subscribe("a.b", got.append)
+
+        for number in range(3):
+            await node.publish("a.b", number)
+
+        await settled(got, length=3)
+        assert node.stats()["pubsub_handler"].failed == 3
+
+
+async def test_a_subscriber_that_hangs_holds_up_nobody_else():
+    async def hang(event):
+        await asyncio.Event().wait()
+
+    async with nodes(1) as (node,):
+        got = []
+        await node.subscribe("a.b", hang, max_queued=2)
+        await node.subscribe("a.b", got.append)
+
+        for number in range(50):
+            await node.publish("a.b", number, qos=1)
+
+        await settled(got, length=50)
+        assert node.stats()["pubsub_handler"].dropped > 0
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_subscriber_node_that_is_killed_in_the_middle_costs_the_others_nothing(qos):
+    async with nodes(4) as (publisher, *others):
+        logs = [[], [], []]
+        for node, log in zip(others, logs, strict=True):
+            await node.subscribe("sensors.**", log.append)
+        unacknowledged = 0
+
+        for number in range(PUBLISHES):
+            if number == 2:
+                await settled(*logs, length=2)
+                await others[1].deny(["127.0.0.0/8"])  # as if it was gone: nobody is told
+            try:
+                await publisher.publish("sensors.kitchen", number, qos=qos, timeout=1.0)
+            except UnacknowledgedError as error:
+                assert error.node_ids == (others[1].node_id,)
+                unacknowledged += 1
+
+        await settled(logs[0], logs[2], length=PUBLISHES)
+        assert [[event.payload for event in log] for log in (logs[0], logs[2])] == [list(range(PUBLISHES))] * 2
+        assert [event.payload for event in logs[1]] == [0, 1]
+        assert unacknowledged == (3 if qos else 0)
+
+
+async def test_the_last_value_is_kept_for_who_subscribes_later_here_and_elsewhere():
+    async with nodes(3) as (first, second, third):
+        early, late, here = [], [], []
+        await second.subscribe("state.*", early.append)
+        await first.publish("state.door", "open", retain=True, qos=1)
+        await first.publish("state.door", "shut", retain=True, qos=1)
+        await settled(early, length=2)
+
+        await third.subscribe("state.door", late.append)
+        await second.subscribe("state.door", here.append)
+        await first.subscribe("state.**", here.append)
+
+        await settled(late, length=1)
+        await settled(here, length=2)
+        assert [(event.payload, event.retained) for event in early] == [("open", False), ("shut", False)]
+        assert [(event.payload, event.retained) for event in late] == [("shut", True)]
+        assert [(event.payload, event.retained) for event in here] == [("shut", True)] * 2
+
+
+async def test_a_node_that_nobody_can_dial_is_reached_through_its_gateway():
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(Node(config(mode=Mode.HYBRID)))
+        edge = await stack.enter_async_context(
+            Node(config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False))
+        )
+        other = await stack.enter_async_context(Node(config(gateway)))
+        got = []
+        await edge.subscribe("a.*", got.append)
+
+        for number in range(PUBLISHES):
+            await other.publish("a.b", number, qos=number % 2)
+
+        await settled(got, length=PUBLISHES)
+        assert [event.payload for event in got] == list(range(PUBLISHES))
+
+
+async def test_names_are_checked_at_the_call():
+    async with nodes(1) as (node,):
+        with pytest.raises(ValueError, match="segment"):
+            await node.publish("a.*", 1)
+        with pytest.raises(ValueError, match="qos 2"):
+            await node.publish("a.b", 1, qos=2)
+        with pytest.raises(ValueError, match="segment"):
+            await node.subscribe("a..b", print)
+        with pytest.raises(ValueError, match="segment"):
+            node.subscription("a.b*")
