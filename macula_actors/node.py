@@ -33,6 +33,7 @@ from macula_actors.messages.names import (
     ENDPOINT,
     GATEWAY_CLIENTS,
     GATEWAY_MESH,
+    GATEWAY_PUBSUB,
     GATEWAY_RPC,
     MEMBERSHIP,
     PEER_CONNECTOR,
@@ -67,6 +68,7 @@ STATISTICS: Final = (
     PUBSUB_HANDLER,
     MEMBERSHIP,
     GATEWAY_CLIENTS,
+    GATEWAY_PUBSUB,
     GATEWAY_RPC,
     GATEWAY_MESH,
 )

@@ -139,6 +139,7 @@ def _mesh(
         watchers.append(GATEWAY)
     if config.mode in {Mode.BOOTSTRAP, Mode.HYBRID}:
         watchers.append(BOOTSTRAP_SERVER)
+    routes = {**ROUTES, **pubsub.GATEWAY_ROUTES} if config.has_gateway else ROUTES
     return MeshConfig(
         listen=listen,
         accept_peers=config.accept_peers,
@@ -153,7 +154,7 @@ def _mesh(
         deny=config.deny,
         keep=tuple(endpoint for endpoint in config.gateway_endpoints if endpoint != advertised),
         watchers=tuple(watchers),
-        peer=PeerConfig(handshake=handshake, liveness=liveness, routes=ROUTES),
+        peer=PeerConfig(handshake=handshake, liveness=liveness, routes=routes),
     )
 
 

@@ -13,7 +13,7 @@ from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.rpc.names import validate_procedure
-from macula_actors.core.wire.messages import Message, Reply, RpcRoute
+from macula_actors.core.wire.messages import Message, PubsubRoute, Reply, RpcRoute
 from macula_actors.errors import CallTimeoutError, ConnectionLostError, OverloadedError
 from macula_actors.messages.peer import Inbound
 from macula_actors.messages.service_registry import LocalHandler
@@ -27,6 +27,7 @@ __all__ = [
     "ClientConnected",
     "ClientDisconnected",
     "ClientStats",
+    "GatewayPubsubStats",
     "GatewayRpcStats",
     "GatewayStats",
     "GetAllClients",
@@ -82,7 +83,8 @@ GRACE: Final = 0.05  # seconds after the deadline, in which who carries a messag
 
 @dataclass(frozen=True, slots=True)
 class GetStats:
-    """Answered with what that part counts: `GatewayStats`, `ClientStats`, `GatewayRpcStats` or `MeshStats`."""
+    """Answered with what that part counts: `GatewayStats`, `ClientStats`, `GatewayPubsubStats`,
+    `GatewayRpcStats` or `MeshStats`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,9 @@ class GatewayStats:
     endpoint: Endpoint | None  # where the node listens; None while it does not
     peers: int  # connections that the gateway looks after
     registrations: int  # procedures that calls to this node may name
-    subscriptions: int  # 0 as long as a gateway has no publish/subscribe
+    subscriptions: int  # of clients
     clients: "ClientStats"
+    pubsub: "GatewayPubsubStats"
     rpc: "GatewayRpcStats"
     mesh: "MeshStats"
 
@@ -179,6 +182,20 @@ class ClientStats:
     max_clients: int = 0
     registered: int = 0  # since it started last
     refused: int = 0  # since it started last, for want of room
+
+
+# To GatewayPubsub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPubsubStats:
+    """What GatewayPubsub counts. Numbers of the past are since it started last."""
+
+    clients: int = 0  # that have subscribed
+    subscriptions: int = 0  # of all of them
+    delivered: int = 0  # events, to clients
+    dropped: int = 0  # for want of room at a client
+    relayed: int = 0  # events, to nodes
 
 
 # To GatewayRpc
@@ -239,7 +256,7 @@ class Relay(NamedTuple):
         deadline: an instant of the System's clock, after which nobody waits.
     """
 
-    route: RpcRoute
+    route: RpcRoute | PubsubRoute
     sender: NodeId
     deadline: float
 

@@ -5,7 +5,7 @@ Erlang: macula_rpc_handler:call/4, whose process made every call of its peer, on
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, replace
 from threading import get_ident
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,7 @@ from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.arguments import MAX_BYTES, decode, encode
-from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, is_final
+from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, first_attempt, is_final
 from macula_actors.core.rpc.failure import error_of
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.wire.messages import Call, Cancel, Message, Reply, RpcRoute
@@ -335,47 +335,80 @@ class _Calling:
         paths: Collection[Path] | None,
         connected: frozenset[NodeId] | None = None,
     ) -> Traced:
-        """Call one provider after the other, until one has answered."""
-        if connected is None:
-            undialled = [each.node_id for each in providers if each.endpoint is None]
-            connected = await self._connected(undialled) if undialled else _NONE
-        plan = CallPlan(
+        """Call one provider after the other, until one has answered.
+
+        A plan is made when the first attempt has failed: mostly it does not, and a plan costs as much as all else here.
+        """
+        allowed = _ALL_PATHS if paths is None else paths
+        now = self._system.now()
+        first = first_attempt(providers, allowed, now, self._deadline) if connected is None else None
+        if first is None:
+            plan = await self._plan(providers, allowed, connected, now)
+            return await self._carry_out(plan, providers, {})
+        try:
+            traced = await self._attempt(first, is_last=min(len(providers), self._options.max_attempts) == 1)
+        except Exception as error:
+            plan = await self._plan(providers, allowed, connected, now)
+            plan.next(now)  # which is the first attempt
+            failed: dict[NodeId, None] = {}
+            self._failed(plan, first, error, failed)
+            return await self._carry_out(plan, providers, failed)
+        self._count(Path.DIRECT, is_carried=True)
+        return traced
+
+    async def _plan(
+        self,
+        providers: tuple[Provider, ...],
+        paths: Collection[Path],
+        connected: frozenset[NodeId] | None,
+        now: float,
+    ) -> CallPlan:
+        return CallPlan(
             providers,
             procedure=self._procedure,
-            now=self._system.now(),
+            now=now,
             deadline=self._deadline,
-            paths=_ALL_PATHS if paths is None else paths,
-            connected=connected,
+            paths=paths,
+            connected=await self._connected(providers) if connected is None else connected,
             max_attempts=self._options.max_attempts,
         )
-        last = providers[: self._options.max_attempts][-1].node_id if providers else None
-        failed: dict[NodeId, None] = {}
+
+    async def _carry_out(
+        self, plan: CallPlan, providers: tuple[Provider, ...], failed: dict[NodeId, None]
+    ) -> Traced:
+        """Do what ``plan`` says. ``failed``: who could not be reached yet."""
+        last = providers[: self._options.max_attempts][-1:]
         try:
             while True:
                 step = plan.next(self._system.now())
                 if isinstance(step, GiveUp):
                     raise step.error
-                node_id = step.provider.node_id
                 try:
-                    traced = await self._attempt(step, is_last=node_id == last)
+                    traced = await self._attempt(step, is_last=step.provider in last)
                 except Exception as error:
-                    plan.failed(step, error, self._system.now())
-                    self._count(step.path, is_carried=is_final(error))
-                    if not is_final(error) and not isinstance(error, OverloadedError):
-                        failed[node_id] = None
+                    self._failed(plan, step, error, failed)
                 else:
                     self._count(step.path, is_carried=True)
-                    failed.pop(node_id, None)  # by another path, but it can be reached
+                    failed.pop(step.provider.node_id, None)  # by another path, but it can be reached
                     return traced
         finally:
             for node_id in failed:
                 report_failed(self.server(SERVICE_REGISTRY), self._procedure, node_id)
             if failed:
-                await asyncio.sleep(0)  # the registry takes note: who asks `choose_now` next is before no cast
+                await asyncio.sleep(0)  # in which the registry takes note, for `choose_now` of the next call
 
-    async def _connected(self, node_ids: Iterable[NodeId]) -> frozenset[NodeId]:
-        """Return those of ``node_ids`` that there is a connection to."""
-        located: Located = await self.ask(Locate(tuple(node_ids)))
+    def _failed(self, plan: CallPlan, step: Attempt, error: Exception, failed: dict[NodeId, None]) -> None:
+        plan.failed(step, error, self._system.now())
+        self._count(step.path, is_carried=is_final(error))
+        if not is_final(error) and not isinstance(error, OverloadedError):
+            failed[step.provider.node_id] = None
+
+    async def _connected(self, providers: tuple[Provider, ...]) -> frozenset[NodeId]:
+        """Return the providers that are connected, of those that can't be dialled."""
+        undialled = tuple(each.node_id for each in providers if each.endpoint is None)
+        if not undialled:
+            return _NONE
+        located: Located = await self.ask(Locate(undialled))
         return located.connected
 
     def _attempt(self, attempt: Attempt, *, is_last: bool) -> Awaitable[Traced]:

@@ -1,4 +1,4 @@
-"""What a gateway has besides other nodes: clients, the relay, calls for clients, diagnostics and health.
+"""What a gateway has besides other nodes: clients, their subscriptions and calls, the relay, diagnostics and health.
 
 Erlang: macula_gateway_system, macula_gateway_workers_sup. There a crash left process ids behind that were used again
 (D-06); here the others find who was restarted by name, and the workers say when they have started.
@@ -11,6 +11,7 @@ from macula_actors.actors.gateway.diagnostics import GatewayDiagnostics
 from macula_actors.actors.gateway.gateway import Gateway
 from macula_actors.actors.gateway.health import GatewayHealth
 from macula_actors.actors.gateway.mesh import GatewayMesh
+from macula_actors.actors.gateway.pubsub import GatewayPubsub
 from macula_actors.actors.gateway.quic_server import GatewayQuicServer
 from macula_actors.actors.gateway.rpc import GatewayRpc
 from macula_actors.config import GatewayConfig
@@ -20,6 +21,7 @@ from macula_actors.messages.names import (
     GATEWAY_DIAGNOSTICS,
     GATEWAY_HEALTH,
     GATEWAY_MESH,
+    GATEWAY_PUBSUB,
     GATEWAY_QUIC_SERVER,
     GATEWAY_RPC,
     GATEWAY_WORKERS_SUP,
@@ -46,6 +48,7 @@ def worker_children(config: GatewayConfig) -> list[ChildSpec]:
     """In start order: who is a client comes first."""
     return [
         GatewayClients.child_spec(config, id=GATEWAY_CLIENTS, name=GATEWAY_CLIENTS),
+        GatewayPubsub.child_spec(config, id=GATEWAY_PUBSUB, name=GATEWAY_PUBSUB),
         GatewayRpc.child_spec(config, id=GATEWAY_RPC, name=GATEWAY_RPC),
         GatewayMesh.child_spec(config, id=GATEWAY_MESH, name=GATEWAY_MESH),
     ]

@@ -9,21 +9,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-FIRST, IN_A_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MESH, RUNTIME, IN_A_TEST = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_first_program_prints_what_its_comments_say(tmp_path):
-    program = tmp_path / "first.py"
-    program.write_text(FIRST)
-    expected = re.findall(r"print\(.*\)\s+# (\d+)", FIRST)
+@pytest.mark.parametrize("program", [MESH, RUNTIME], ids=["mesh", "runtime"])
+def test_a_program_prints_what_its_comments_say(program, tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    expected = re.findall(r"print\(.*\)\s+# (\d+)", program)
 
-    done = subprocess.run([sys.executable, program], check=True, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, path], check=True, capture_output=True, text=True, timeout=30)
 
     assert done.stdout.split() == expected != []
 
 
 def test_the_test_that_it_shows_passes(pytester):
-    counter = FIRST[: FIRST.index("async def main")].replace("import asyncio", "import pytest")
+    counter = RUNTIME[: RUNTIME.index("async def main")].replace("import asyncio", "import pytest")
     pytester.makepyfile(f"{counter}\nfrom supervisors.testing import wait_until_idle\n\n{IN_A_TEST}")
 
     pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:anyio").assert_outcomes(passed=1)

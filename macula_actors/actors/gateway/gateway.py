@@ -20,6 +20,7 @@ from macula_actors.messages.gateway import (
     ClientConnected,
     ClientDisconnected,
     ClientStats,
+    GatewayPubsubStats,
     GatewayRpcStats,
     GatewayStats,
     GetStats,
@@ -37,6 +38,7 @@ from macula_actors.messages.names import (
     GATEWAY_CLIENTS,
     GATEWAY_DIAGNOSTICS,
     GATEWAY_MESH,
+    GATEWAY_PUBSUB,
     GATEWAY_QUIC_SERVER,
     GATEWAY_RPC,
     PEER_CONNECTOR,
@@ -67,7 +69,7 @@ from supervisors import (
 
 __all__ = ["Gateway"]
 
-WORKERS: Final = (GATEWAY_CLIENTS, GATEWAY_RPC, GATEWAY_MESH)
+WORKERS: Final = (GATEWAY_CLIENTS, GATEWAY_PUBSUB, GATEWAY_RPC, GATEWAY_MESH)
 
 
 class Gateway(GenServer):
@@ -200,13 +202,15 @@ class Gateway(GenServer):
 
     def _stats(self, answers: Answers) -> GatewayStats:
         services: service_registry.ServiceStats | None = answers.get(SERVICE_REGISTRY)
+        pubsub: GatewayPubsubStats = answers.get(GATEWAY_PUBSUB, GatewayPubsubStats())
         return GatewayStats(
             realm=self.config.realm,
             endpoint=answers.get(ENDPOINT),
             peers=len(self._peers),
             registrations=0 if services is None else services.local,
-            subscriptions=0,
+            subscriptions=pubsub.subscriptions,
             clients=answers.get(GATEWAY_CLIENTS, ClientStats()),
+            pubsub=pubsub,
             rpc=answers.get(GATEWAY_RPC, GatewayRpcStats()),
             mesh=answers.get(GATEWAY_MESH, MeshStats()),
         )

@@ -92,6 +92,7 @@ class ServiceRegistry(GenServer):
         self._selector = Selector(config.strategy, self._node_id)
         self._discoveries = Discoveries(config, self._key_of)
         self._monitors: dict[str, MonitorRef] = {}
+        self._handlers: dict[str, object] = {}  # of own services, as in the book: a look at a table costs as much
         for service in self._book.services:
             self._watch(service)
         send_after(config.sweep_interval, self.actor_ref, _Sweep())
@@ -198,16 +199,17 @@ class ServiceRegistry(GenServer):
     # Own services
 
     def _handler(self, procedure: str) -> object:
-        service = self._book.service(procedure)
-        return None if service is None else service.handler
+        return self._handlers.get(procedure)
 
     def _watch(self, service: Service) -> None:
         """Monitor the process that handles ``service``, if it is one, and the one before no more (D-18)."""
         self._unwatch(service.procedure)
+        self._handlers[service.procedure] = service.handler
         if isinstance(service.handler, Ref):
             self._monitors[service.procedure] = monitor(service.handler, service.procedure)
 
     def _unwatch(self, procedure: str) -> None:
+        self._handlers.pop(procedure, None)
         mref = self._monitors.pop(procedure, None)
         if mref is not None:
             demonitor(mref, flush=True)

@@ -4,7 +4,7 @@ Erlang: macula_rpc_handler, whose fail-over crashed it (D-35) and left no time f
 """
 
 from collections import deque
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ from macula_actors.errors import (
     RemoteCallError,
 )
 
-__all__ = ["Attempt", "CallPlan", "GiveUp", "Path", "Step", "is_final"]
+__all__ = ["Attempt", "CallPlan", "GiveUp", "Path", "Step", "first_attempt", "is_final"]
 
 
 class Path(StrEnum):
@@ -152,6 +152,20 @@ class CallPlan:
                 return self._timed_out()
             case _:
                 return NoRouteError(self._peer, tuple(self._tried))
+
+
+def first_attempt(
+    providers: Sequence[Provider], paths: Collection[Path], now: float, deadline: float
+) -> Attempt | None:
+    """Return what the first `CallPlan.next` says, where that is plain without a plan; else None.
+
+    It is if the first provider can be dialled, and by another path, too. No provider counts as connected.
+    """
+    if not providers or providers[0].endpoint is None or now >= deadline:
+        return None
+    if Path.DIRECT not in paths or Path.ROUTED not in paths:
+        return None
+    return Attempt(providers[0], Path.DIRECT, (deadline - now) / 2)
 
 
 def is_final(error: Exception) -> bool:

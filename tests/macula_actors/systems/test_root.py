@@ -16,12 +16,13 @@ MESH = [
     "gateway_dht",
     "service_registry",
     "rpc_handler",
+    "pubsub_handler",
     "advertisement_manager",
     "membership",
 ]
 BOOTSTRAP = ["bootstrap_server", "bootstrap_registry", "bootstrap_health"]
 GATEWAY = ["gateway_health", "gateway_diagnostics", "gateway_quic_server", "gateway", "gateway_workers_sup"]
-WORKERS = ["gateway_clients", "gateway_rpc", "gateway_mesh"]
+WORKERS = ["gateway_clients", "gateway_pubsub", "gateway_rpc", "gateway_mesh"]
 
 ALL = ["macula_tables", "macula_routing_server", "macula_mesh_system"]
 TREES = {
@@ -112,7 +113,12 @@ async def test_every_process_of_the_tree_is_found_by_its_id():
 
 async def test_beside_the_root_are_the_processes_that_do_one_thing(tmp_path):
     async with a_node(Mode.EDGE, data_dir=tmp_path / "node") as node:
-        assert await ids(node.system.whereis(TASKS)) == ["routing_keeper", "routing_jobs", "rpc_workers"]
+        assert await ids(node.system.whereis(TASKS)) == [
+            "routing_keeper",
+            "routing_jobs",
+            "rpc_workers",
+            "pubsub_subscribers",
+        ]
 
 
 async def test_a_stopped_node_leaves_no_process():

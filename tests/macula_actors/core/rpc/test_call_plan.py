@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
-from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, is_final
+from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, first_attempt, is_final
 from macula_actors.core.rpc.failure import ELSEWHERE, Code
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.errors import (
@@ -288,3 +288,15 @@ def test_a_plan_ends_even_if_it_is_never_told_what_failed(found, pauses):
     steps = [planned.next(now := now + pause) for pause in pauses]
 
     assert isinstance(steps[-1], GiveUp)
+
+
+@given(st.lists(providers(), max_size=4), PATHS, st.integers(1, 4), st.floats(-1.0, 100.0))
+def test_a_first_attempt_without_a_plan_is_that_of_the_plan(found, paths, max_attempts, deadline):
+    planned = plan(*found, paths=paths, max_attempts=max_attempts, deadline=deadline).next(0.0)
+
+    assert first_attempt(found, paths, 0.0, deadline) in (None, planned)
+
+
+def test_a_provider_that_can_be_dialled_needs_no_plan_at_first():
+    assert first_attempt([A, NOWHERE], set(Path), 2.0, 8.0) == Attempt(A, Path.DIRECT, 3.0)
+    assert first_attempt([NOWHERE, A], set(Path), 2.0, 8.0) is None
