@@ -13,7 +13,7 @@ from loguru import logger
 
 from macula_actors.admin.system import start_admin
 from macula_actors.application import load_application
-from macula_actors.config import wall_clock_ms
+from macula_actors.config import SystemConfig, wall_clock_ms
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
@@ -137,8 +137,7 @@ class Node:
         application = None if self.config.app is None else load_application(self.config.app)
         try:
             settings = parts(self.config, self.identity, self._network, self._wall_clock_ms)
-            workers, subscriptions = settings.rpc.max_workers, settings.pubsub.max_subscriptions
-            await self.system.start(TasksSystem, settings.dht, workers, subscriptions, name=TASKS)
+            await self.system.start(TasksSystem, settings.dht, *_tasks(settings), name=TASKS)
             self._root = await self.system.start(Root, settings, name=ROOT)
             self._endpoint = await peer.address(self.server(ENDPOINT))
             if self.config.admin_socket is not None:
@@ -456,6 +455,13 @@ class Node:
 
     def _key(self, key: str | bytes) -> NodeId:
         return key_of(KeyKind.VALUE, key, realm=self.config.realm, security=self.config.security)
+
+
+def _tasks(settings: SystemConfig) -> tuple[int, int]:
+    """Return how many processes there may be at once for calls, and for subscriptions."""
+    # A worker of RpcHandler stays when it has nothing to do, so the gateway's calls for clients have room of their own.
+    for_clients = 0 if settings.gateway is None else settings.gateway.max_calls
+    return settings.rpc.max_workers + for_clients, settings.pubsub.max_subscriptions
 
 
 def _node_id(node_id: NodeId | bytes | str) -> NodeId:

@@ -1,11 +1,10 @@
 """What can be asked of a running node over its admin socket, by name."""
 
 import os
-import resource
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from macula_actors.actors.vitals import memory_mb
 from macula_actors.admin.doctor import examine
 from macula_actors.admin.protocol import AdminError
 from macula_actors.core.endpoint import Endpoint
@@ -33,9 +32,6 @@ from supervisors import Ref, ServerDownError, SupervisorsError, System, TreeNode
 from supervisors.faults import kill
 
 __all__ = ["Commands", "NodeApi", "echo"]
-
-_KB_PER_MB: Final = 1024
-_BYTES_PER_MB: Final = 1_048_576
 
 
 class NodeApi(Protocol):
@@ -220,12 +216,18 @@ class Commands:
             "health_port": await self._health_port() if config.has_gateway else None,
             "services": len(await local_services((SERVICE_REGISTRY, node.system))),
             "paths": config.paths,
+            "calls": self._calls(),
             "carried": getattr(node.stats().get(RPC_HANDLER), "paths", {}),
             "processes": len(node.system.processes),
             "uptime": round(node.system.now() - self._started_at, 1),
-            "memory_mb": round(_memory_mb(), 1),
+            "memory_mb": round(memory_mb(), 1),
             "pid": os.getpid(),
         }
+
+    def _calls(self) -> Any:
+        """Return how many attempts of calls each path has carried, and has not."""
+        stats = self._node.stats().get(RPC_HANDLER)
+        return None if stats is None else {path: tuple(counts) for path, counts in stats.paths.items()}
 
     def _denied(self) -> Any:
         try:
@@ -376,9 +378,3 @@ def _provider_of(provider: Provider) -> dict[str, Any]:
 
 def _name_of(handler: object) -> str:
     return str(getattr(handler, "__qualname__", None) or handler)
-
-
-def _memory_mb() -> float:
-    """Return the most memory that this operating system process had so far."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / _BYTES_PER_MB if sys.platform == "darwin" else most / _KB_PER_MB

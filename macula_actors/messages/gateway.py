@@ -83,8 +83,7 @@ GRACE: Final = 0.05  # seconds after the deadline, in which who carries a messag
 
 @dataclass(frozen=True, slots=True)
 class GetStats:
-    """Answered with what that part counts: `GatewayStats`, `ClientStats`, `GatewayPubsubStats`,
-    `GatewayRpcStats` or `MeshStats`."""
+    """Answered with what that part counts: a dataclass below, named so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,17 @@ async def test_calls_of_one_client_beyond_its_share_of_the_relay_wait_until_othe
         assert await errors_of(*calls) == []
 
 
+async def test_workers_that_have_nothing_to_do_take_no_room_from_calls_for_clients():
+    async with a_gateway(max_workers=2) as gateway:
+        one, other = clients = [Client(gateway.network.host(f"client{number}"), number) for number in range(2)]
+        await asyncio.gather(*(each.come(gateway) for each in clients))
+        assert gateway.stats[RPC_HANDLER].idle == 2
+
+        assert (await one.call(service(other.number))).error is None
+        for each in clients:
+            each.close()
+
+
 @pytest.mark.parametrize("limit", ["max_clients", "max_connections"])
 async def test_a_client_beyond_the_limit_is_closed_as_overloaded(limit):
     async with a_gateway(**{limit: 3}) as gateway:

@@ -9,7 +9,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from macula_actors.actors.bootstrap.memory import memory_mb
+from macula_actors.actors.vitals import memory_mb
 from macula_actors.config import BootstrapConfig, wall_clock_ms
 from macula_actors.messages.bootstrap import Check, GetHealth, Health, HealthStatus
 from macula_actors.messages.names import BOOTSTRAP_REGISTRY, BOOTSTRAP_SERVER, ROUTING_SERVER

@@ -8,7 +8,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from macula_actors.actors.gateway.follower import Follower
-from macula_actors.actors.gateway.vitals import vitals
+from macula_actors.actors.vitals import vitals
 from macula_actors.config import GatewayConfig
 from macula_actors.core.wire.values import Value
 from macula_actors.messages.gateway import IsReady

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from macula_actors.actors.gateway.http_server import Answer, HttpServer
 from macula_actors.actors.gateway.metrics import CONTENT_TYPE, Snapshot, render
-from macula_actors.actors.gateway.vitals import vitals
+from macula_actors.actors.vitals import vitals
 from macula_actors.config import GatewayConfig
 from macula_actors.errors import ConfigError, MaculaError
 from macula_actors.messages import peer, routing_server, rpc

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from macula_actors.actors.gateway.vitals import Vitals
+from macula_actors.actors.vitals import Vitals
 from macula_actors.messages.gateway import GatewayStats
 from macula_actors.messages.peer import ConnectorStats
 from macula_actors.messages.routing_server import RoutingStats

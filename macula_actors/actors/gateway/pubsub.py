@@ -5,6 +5,7 @@ monitors were left behind (D-18). A client that is a node of ours has subscripti
 """
 
 from collections import Counter
+from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Final
 
@@ -36,6 +37,7 @@ from supervisors import (
     Reply,
     RequestId,
     Response,
+    ServerDownError,
     SupervisorsError,
     System,
     Table,
@@ -68,9 +70,7 @@ class GatewayPubsub(GenServer):
     async def init(self, config: GatewayConfig) -> None:
         self._config = config
         self._system = System.current()
-        self._topics: Table[Ref, tuple[str, ...]] = await TableOwner.claim(
-            TABLES, TOPICS, max_entries=config.max_clients
-        )
+        self._topics = await self._claim()
         self._index: PatternIndex[Ref] = PatternIndex(max_entries=config.max_clients * 16)
         self._monitors: dict[Ref, MonitorRef] = {}
         self._delivering: dict[RequestId, Ref] = {}
@@ -88,6 +88,15 @@ class GatewayPubsub(GenServer):
         self._handler = Follower(PUBSUB_HANDLER, self._requests)
         cast(GATEWAY, Ready(GATEWAY_PUBSUB, self.actor_ref))
 
+    async def _claim(self) -> MutableMapping[Ref, tuple[str, ...]]:
+        try:
+            table: Table[Ref, tuple[str, ...]] = await TableOwner.claim(
+                TABLES, TOPICS, max_entries=self._config.max_clients
+            )
+        except ServerDownError:
+            return {}  # a gateway works without, and then forgets with a crash
+        return table
+
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
         match request:
@@ -97,7 +106,7 @@ class GatewayPubsub(GenServer):
             case ForClients():
                 return self._relay(request, from_)
             case Inbound(peer) if peer.verified:
-                return self._to_handler(request, from_)
+                return _to_handler(request, from_)
             case Inbound(_, Subscribe(topics=topics), connection):
                 return self._subscribe(connection, topics, from_)
             case Inbound(_, Unsubscribe(topics=topics), connection):
@@ -257,13 +266,6 @@ class GatewayPubsub(GenServer):
 
     # Other nodes
 
-    def _to_handler(self, request: Inbound, from_: From) -> NoReply | Refuse:
-        server = whereis(PUBSUB_HANDLER)
-        if server is None:
-            return Refuse(RefusedError(Code.UNAVAILABLE, "what handles subscriptions is being restarted"))
-        forward(from_, server, request)
-        return NoReply()
-
     def _relay(self, request: ForClients, from_: From) -> NoReply | Refuse:
         route, sender, deadline = request
         mesh = whereis(GATEWAY_MESH)
@@ -274,3 +276,11 @@ class GatewayPubsub(GenServer):
         self._counts["relayed"] += 1
         forward(from_, mesh, Relay(replace(route, hop_count=route.hop_count + 1), sender, deadline))
         return NoReply()
+
+
+def _to_handler(request: Inbound, from_: From) -> NoReply | Refuse:
+    server = whereis(PUBSUB_HANDLER)
+    if server is None:
+        return Refuse(RefusedError(Code.UNAVAILABLE, "what handles subscriptions is being restarted"))
+    forward(from_, server, request)
+    return NoReply()

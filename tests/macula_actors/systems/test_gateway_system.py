@@ -17,6 +17,7 @@ from macula_actors.messages.names import (
     GATEWAY_DIAGNOSTICS,
     GATEWAY_HEALTH,
     GATEWAY_MESH,
+    GATEWAY_PUBSUB,
     GATEWAY_QUIC_SERVER,
     GATEWAY_RPC,
     GATEWAY_SYSTEM,
@@ -36,7 +37,7 @@ from tests.macula_actors.actors.routing.mesh import wall_clock_ms
 from tests.macula_actors.peers import simulated
 from tests.support import kill, supervise
 
-WORKERS = (GATEWAY_CLIENTS, GATEWAY_RPC, GATEWAY_MESH)
+WORKERS = (GATEWAY_CLIENTS, GATEWAY_PUBSUB, GATEWAY_RPC, GATEWAY_MESH)
 PARTS = (GATEWAY_HEALTH, GATEWAY_DIAGNOSTICS, GATEWAY_QUIC_SERVER, GATEWAY, *WORKERS)
 REMOTE = "com.example.remote"
 
@@ -102,7 +103,7 @@ async def result_of(client, server, procedure):
     return reply.error or decode(reply.result, json=False)
 
 
-def test_the_tree_is_the_originals_without_publish_and_subscribe():
+def test_the_tree_is_the_originals():
     flags = gateway_system.FLAGS
     specs, workers = gateway_system.children(config()), gateway_system.worker_children(config())
 

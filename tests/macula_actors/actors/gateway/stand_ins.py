@@ -22,10 +22,9 @@ from macula_actors.messages.names import (
     RPC_HANDLER,
     RPC_WORKERS,
     SERVICE_REGISTRY,
-    TABLES,
 )
 from macula_actors.messages.peer import CloseWhenDone, Inbound, PeerUp
-from supervisors import DynamicSupervisor, GenServer, NoReply, Refuse, Shutdown, Stop, TableOwner
+from supervisors import DynamicSupervisor, GenServer, NoReply, Refuse, Shutdown, Stop
 from supervisors import Reply as Answer
 from tests.macula_actors.actors.routing.mesh import identity, wall_clock_ms
 from tests.support import supervise
@@ -178,8 +177,7 @@ async def start_rest(system, rest=None):
     """Start all stand-ins, which are restarted when they end; return what they share."""
     rest = Rest() if rest is None else rest
     specs = [RestServer.child_spec(rest, id=name, name=name) for name in NAMES]
-    tables = TableOwner.child_spec(id=TABLES, name=TABLES)
-    await supervise(system, [tables, *specs, DynamicSupervisor.child_spec(id=RPC_WORKERS, name=RPC_WORKERS)])
+    await supervise(system, [*specs, DynamicSupervisor.child_spec(id=RPC_WORKERS, name=RPC_WORKERS)])
     return rest
 
 

@@ -12,6 +12,7 @@ from macula_actors.messages.names import (
     GATEWAY_CLIENTS,
     GATEWAY_DIAGNOSTICS,
     GATEWAY_MESH,
+    GATEWAY_PUBSUB,
     GATEWAY_QUIC_SERVER,
     GATEWAY_RPC,
     GATEWAY_SYSTEM,
@@ -154,7 +155,9 @@ async def test_a_peer_that_this_node_has_dialled_stays_even_if_there_is_no_room_
     assert await both() == (ids(2), ids(2, 3))
 
 
-@pytest.mark.parametrize("victim", [GATEWAY, GATEWAY_CLIENTS, GATEWAY_RPC, GATEWAY_MESH, PEER_CONNECTOR])
+@pytest.mark.parametrize(
+    "victim", [GATEWAY, GATEWAY_CLIENTS, GATEWAY_PUBSUB, GATEWAY_RPC, GATEWAY_MESH, PEER_CONNECTOR]
+)
 async def test_who_is_restarted_is_told_of_all_peers_again(system, victim):
     rest = await start(system)
     rest.peers = await peers_of(system, 2, 3)
@@ -201,6 +204,7 @@ async def test_peers_that_went_while_the_gateway_was_away_are_not_told_of(system
         GATEWAY_QUIC_SERVER,
         GATEWAY,
         GATEWAY_CLIENTS,
+        GATEWAY_PUBSUB,
         GATEWAY_RPC,
         GATEWAY_MESH,
     ],

@@ -8,9 +8,11 @@ from macula_actors.messages.names import ROUTING_SERVER, SERVICE_REGISTRY
 from macula_actors.messages.service_registry import (
     advertise_local,
     choose,
+    choose_now,
     discover,
     forget_node,
     get_handler,
+    handler_now,
     local_services,
     report_failed,
     stats,
@@ -424,6 +426,73 @@ async def test_what_has_expired_is_swept_away():
 
 
 # Crashes
+
+
+# Without a message
+
+
+async def test_what_the_registry_knows_can_be_had_without_asking_it():
+    async with services(strategy=Strategy.FIRST) as node:
+        node.dht.provide("p", 2, 3)
+        await discover(node.registry, "p")
+        await advertise_local(node.registry, "q", print)
+
+        assert choose_now(node.registry, "p") == choose_now(node.registry, "p") == await choose(node.registry, "p")
+        assert choose_now(node.registry, "q") is handler_now(node.registry, "q") is print
+        assert (await stats(node.registry)).hits == 3
+
+
+async def test_what_the_registry_does_not_know_it_has_to_be_asked():
+    async with services() as node:
+        assert choose_now(node.registry, "p") is None
+        assert handler_now(node.registry, "p") is None
+        await advertise_local(node.registry, "p", print)
+        await terminate_child(node.supervisor, SERVICE_REGISTRY)
+        assert choose_now(node.registry, "p") is None
+
+
+async def test_round_robin_goes_on_from_one_way_of_choosing_to_the_other():
+    async with services(strategy=Strategy.ROUND_ROBIN) as node:
+        node.dht.provide("p", 2, 3, 4)
+        chosen = [await choose(node.registry, "p"), choose_now(node.registry, "p"), await choose(node.registry, "p")]
+
+        assert [numbers_of(each)[0] for each in chosen] == [2, 3, 4]
+
+
+async def test_an_own_service_takes_the_place_of_providers_at_once():
+    async with services() as node:
+        node.dht.provide("p", 2)
+        await choose(node.registry, "p")
+        assert numbers_of(choose_now(node.registry, "p")) == [2]
+        await advertise_local(node.registry, "p", print)
+        assert choose_now(node.registry, "p") is print
+        await withdraw(node.registry, "p")
+
+        assert numbers_of(choose_now(node.registry, "p")) == [2]
+        assert handler_now(node.registry, "p") is None
+
+
+async def test_a_provider_that_failed_is_chosen_no_more_once_the_registry_has_heard_of_it():
+    async with services() as node:
+        node.dht.provide("p", 2, 3)
+        await discover(node.registry, "p")
+        choose_now(node.registry, "p")
+        report_failed(node.registry, "p", node_id(2))
+        await asyncio.sleep(0)
+
+        assert numbers_of(choose_now(node.registry, "p")) == [3]
+
+
+async def test_providers_that_have_expired_are_chosen_for_a_moment_at_most():
+    async with services() as node:
+        node.dht.provide("p", 2)
+        await discover(node.registry, "p")
+        await asyncio.sleep(59.95)
+        assert numbers_of(choose_now(node.registry, "p")) == [2]
+        await asyncio.sleep(0.15)
+
+        assert choose_now(node.registry, "p") is None
+
 
 
 async def test_a_registry_that_is_killed_still_has_handlers_and_providers():

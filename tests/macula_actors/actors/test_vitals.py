@@ -1,7 +1,7 @@
 import pytest
 
-from macula_actors.actors.gateway import vitals as module
-from macula_actors.actors.gateway.vitals import vitals
+from macula_actors.actors import vitals as module
+from macula_actors.actors.vitals import vitals
 
 
 async def test_the_memory_is_that_of_this_program(system, monkeypatch, tmp_path):

@@ -9,10 +9,11 @@ from typing import Final
 
 from supervisors import System
 
-__all__ = ["Vitals", "vitals"]
+__all__ = ["Vitals", "memory_mb", "vitals"]
 
 _STATM: Final = Path("/proc/self/statm")  # pages: all, resident, shared ...
 _KIB: Final = 1024
+_MIB: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,11 @@ def vitals() -> Vitals:
     return Vitals(
         process_count=len(System.current().processes), memory_bytes=resident, own_memory_bytes=resident - shared
     )
+
+
+def memory_mb() -> float:
+    """Return how many MB this program has in RAM."""
+    return _memory()[0] / _MIB
 
 
 def _memory() -> tuple[int, int]:
