@@ -51,8 +51,7 @@ def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]
         fars[-1].ask("provide", ECHO)
         for far in fars[:-1]:
             far.ask("find")
-        for number, far in enumerate(fars):
-            far.ask("deny", [f"{host}/32" for at, host in enumerate(HOSTS) if abs(at - number) > 1])
+        _cut(fars)
         before = 0.0
         for between in range(len(HOSTS) - 1):
             caller = len(HOSTS) - 2 - between
@@ -65,6 +64,12 @@ def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]
             figures["more"] = (figures["p50"] - before) / direct
             before = figures["p50"]
             yield f"{between} between" if between else "direct", figures
+
+
+def _cut(fars: Sequence[Far]) -> None:
+    """Leave only the links to neighbours. The nodes still know of each other."""
+    for number, far in enumerate(fars):
+        far.ask("deny", [f"{host}/32" for at, host in enumerate(HOSTS) if abs(at - number) > 1])
 
 
 def _relayed(engine: str, length: Length) -> dict[str, float]:

@@ -2,11 +2,12 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from macula_actors.admin.protocol import MAX_ANSWER_BYTES, AdminError, Request, decode_answer, encode_request
+from macula_actors.admin.protocol import MAX_ANSWER_BYTES, AdminError, More, Request, decode_answer, encode_request
 
 __all__ = ["AdminClient", "ask"]
 
@@ -41,6 +42,25 @@ class AdminClient:
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None
+
+    async def stream(self, command: str, /, **arguments: Any) -> AsyncIterator[Any]:
+        """Have ``command`` carried out and yield what it tells, until it is done. Close the client to give it up.
+
+        Raises:
+            AdminError: as `ask`.
+        """
+        if self._streams is None:
+            raise AdminError("disconnected", "the client is not connected")
+        reader, writer = self._streams
+        request = Request(next(self._ids), command, arguments)
+        writer.write(encode_request(request))
+        try:
+            while isinstance(answer := await _answer(reader, request.id), More):
+                yield answer.value
+        except (OSError, EOFError) as error:
+            raise AdminError("disconnected", f"the node at {self._path} hung up") from error
+        if isinstance(answer, AdminError):
+            raise answer
 
     async def ask(self, command: str, /, *, wait: float | None = 30.0, **arguments: Any) -> Any:
         """Have ``command`` carried out and return its result. If cancelled, close the client: that gives it up.

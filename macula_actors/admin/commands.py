@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from macula_actors.actors.vitals import memory_mb
 from macula_actors.admin.doctor import examine
@@ -14,6 +14,7 @@ from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.provider import Provider, providers_in
 from macula_actors.errors import MaculaError
 from macula_actors.messages.advertisement import unadvertise
+from macula_actors.messages.events import EventStream
 from macula_actors.messages.gateway import get_health_port
 from macula_actors.messages.names import (
     ADVERTISEMENT_MANAGER,
@@ -32,6 +33,9 @@ from supervisors import Ref, ServerDownError, SupervisorsError, System, TreeNode
 from supervisors.faults import kill
 
 __all__ = ["Commands", "NodeApi", "echo"]
+
+Tell: TypeAlias = Callable[[object], None]
+"""Takes what a command has to tell before it is done."""
 
 
 class NodeApi(Protocol):
@@ -71,6 +75,14 @@ class NodeApi(Protocol):
         max_hops: int | None = ...,
     ) -> Traced:
         """Call a service, and say how that went."""
+
+    async def publish(
+        self, topic: str, payload: Any = ..., *, qos: int = ..., retain: bool = ..., timeout: float = ...
+    ) -> None:
+        """Publish an event."""
+
+    def subscription(self, pattern: str) -> EventStream:
+        """Get events."""
 
     async def deny(self, networks: Sequence[str]) -> int:
         """Cut links."""
@@ -161,6 +173,7 @@ class Commands:
     def __init__(self, node: NodeApi, started_at: float) -> None:
         self._node = node
         self._started_at = started_at
+        self._telling: dict[str, Callable[[_Arguments, Tell], Awaitable[Any]]] = {"subscribe": self._subscribe}
         self._commands: dict[str, Callable[[_Arguments], Awaitable[Any]]] = {
             "ping": self._ping,
             "status": self._status,
@@ -172,6 +185,7 @@ class Commands:
             "call": self._call,
             "discover": self._discover,
             "advertise_echo": self._advertise_echo,
+            "publish": self._publish,
             "store": self._store,
             "find": self._find,
             "kill": _kill,
@@ -180,16 +194,24 @@ class Commands:
             "doctor": self._doctor,
         }
 
-    async def run(self, command: str, arguments: Mapping[str, Any]) -> Any:
+    async def run(self, command: str, arguments: Mapping[str, Any], tell: Tell = lambda _: None) -> Any:
         """Carry out ``command``, in the current process. Cancelling it gives up what it waits for.
+
+        Args:
+            command: its name.
+            arguments: those that it takes.
+            tell: called with what is to be told before it is done.
 
         Raises:
             AdminError: there is no such command, or its arguments are wrong.
             MaculaError: it failed.
         """
+        if command in self._telling:
+            return await self._telling[command](_Arguments(arguments), tell)
         function = self._commands.get(command)
         if function is None:
-            raise AdminError("unknown_command", f"no command {command[:40]!r}; there are {', '.join(self._commands)}")
+            known = ", ".join((*self._commands, *self._telling))
+            raise AdminError("unknown_command", f"no command {command[:40]!r}; there are {known}")
         return await function(_Arguments(arguments))
 
     async def _ping(self, arguments: _Arguments) -> Any:
@@ -309,6 +331,26 @@ class Commands:
             return {"withdrawn": await unadvertise((ADVERTISEMENT_MANAGER, self._node.system), procedure)}
         await self._node.advertise(procedure, echo)
         return {"advertised": procedure}
+
+    async def _publish(self, arguments: _Arguments) -> Any:
+        topic, payload = arguments.text("topic"), arguments.value("payload")
+        qos, retain = arguments.optional_count("qos") or 0, arguments.flag("retain")
+        timeout = arguments.seconds("timeout", 5.0)
+        arguments.end()
+        await self._node.publish(topic, payload, qos=qos, retain=retain, timeout=timeout)
+        return {"published": topic}
+
+    async def _subscribe(self, arguments: _Arguments, tell: Tell) -> Any:
+        """Tell first that it has subscribed, then each event, ``count`` of them or for ever."""
+        pattern, count = arguments.text("pattern"), arguments.optional_count("count")
+        arguments.end()
+        told = 0
+        async with self._node.subscription(pattern) as events:
+            tell({"subscribed": pattern})
+            while count is None or told < count:
+                tell(await anext(events))
+                told += 1
+        return {"events": told}
 
     async def _store(self, arguments: _Arguments) -> Any:
         key, value = arguments.text("key"), arguments.value("value")

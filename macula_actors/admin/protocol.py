@@ -1,8 +1,9 @@
 """What is said over the admin socket: a line of JSON each way for each request, in UTF-8.
 
 A request is ``{"id": .., "command": "..", "arguments": {..}}``, the answer to it ``{"id": .., "result": ..}`` or
-``{"id": .., "error": {"type": "..", "message": ".."}}``. Answers may come in another order than requests. Who hangs up
-gives up what has not been answered. Bytes are ``{"$hex": ".."}`` in both directions. Erlang: none.
+``{"id": .., "error": {"type": "..", "message": ".."}}``. A command that tells of things as they happen has before
+its answer any number of ``{"id": .., "more": true, "result": ..}``. Answers may come in another order than requests.
+Who hangs up gives up what has not been answered. Bytes are ``{"$hex": ".."}`` in both directions. Erlang: none.
 """
 
 import json
@@ -20,10 +21,12 @@ __all__ = [
     "MAX_ANSWER_BYTES",
     "MAX_REQUEST_BYTES",
     "AdminError",
+    "More",
     "Request",
     "decode_answer",
     "decode_request",
     "encode_error",
+    "encode_more",
     "encode_request",
     "encode_result",
     "from_json",
@@ -57,6 +60,13 @@ class Request:
     id: int | str | None
     command: str
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """A part of an answer: another one follows."""
+
+    value: Any
 
 
 def encode_request(request: Request) -> bytes:
@@ -93,6 +103,12 @@ def encode_result(id_: int | str | None, result: object) -> bytes:
     return line
 
 
+def encode_more(id_: int | str | None, value: object) -> bytes:
+    """Return the line that is a part of the answer to the request ``id_``; an error if it were too long."""
+    line = _line({"id": id_, "more": True, "result": to_json(value)})
+    return line if len(line) <= MAX_ANSWER_BYTES else encode_error(id_, AdminError("too_large", "a part of an answer"))
+
+
 def encode_error(id_: int | str | None, error: Exception) -> bytes:
     """Return the line that tells that the request ``id_`` failed with ``error``."""
     kind = error.kind if isinstance(error, AdminError) else type(error).__name__
@@ -102,12 +118,16 @@ def encode_error(id_: int | str | None, error: Exception) -> bytes:
 def decode_answer(line: bytes) -> tuple[int | str | None, Any]:
     """Return the id and the result that ``line`` is; an `AdminError` in place of the result if it failed.
 
+    A part of an answer is a `More`.
+
     Raises:
         AdminError: ``bad_request``: it is no answer.
     """
     match _json(line):
         case {"id": id_, "error": {"type": str(kind), "message": str(message)}}:
             return id_, AdminError(kind, message)
+        case {"id": id_, "more": True, "result": result}:
+            return id_, More(result)
         case {"id": id_, "result": result}:
             return id_, result
         case _:

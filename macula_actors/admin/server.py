@@ -15,7 +15,14 @@ from typing import Any, Final, TypeAlias, cast
 from loguru import logger
 from typing_extensions import override
 
-from macula_actors.admin.protocol import MAX_REQUEST_BYTES, AdminError, decode_request, encode_error, encode_result
+from macula_actors.admin.protocol import (
+    MAX_REQUEST_BYTES,
+    AdminError,
+    decode_request,
+    encode_error,
+    encode_more,
+    encode_result,
+)
 from macula_actors.errors import ConfigError, MaculaError
 from supervisors import Down, GenServer, Kill, MonitorRef, Ref, SupervisorsError, demonitor, exit_signal, open_port
 from supervisors.task_supervisor import Task, TaskDone, TaskSupervisor
@@ -29,8 +36,9 @@ _OWNER_ONLY: Final = 0o600
 _BACKLOG: Final = 16
 _MAX_UNREAD_BYTES: Final = 64 * 1_048_576  # of answers that a client does not take
 
-Command: TypeAlias = Callable[[str, Any], Awaitable[Any]]
-"""Carries out a command, by its name and arguments, and returns the result."""
+Command: TypeAlias = Callable[[str, Any, Callable[[object], None]], Awaitable[Any]]
+"""Carries out a command, by its name and arguments, and returns the result; what it gives the function is told at once.
+"""
 
 
 class _Client(asyncio.Protocol):
@@ -112,6 +120,15 @@ class _Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """A part of the answer to the request ``id`` is there."""
+
+    client: _Client
+    id: int | str | None
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     client: _Client
     id: int | str | None
@@ -164,6 +181,8 @@ class AdminServer(GenServer):
                 await self._begin(client, line)
             case _Gone(client):
                 self._abandon(client)
+            case _Told(client, id_, value):
+                client.answer(encode_more(id_, value))
             case TaskDone(monitor=monitor, value=answer):
                 self._finish(monitor, answer)
             case Down(monitor=monitor, reason=reason):
@@ -183,8 +202,10 @@ class AdminServer(GenServer):
         try:
             if sum(job.client is client for job in self._jobs.values()) >= MAX_IN_FLIGHT:
                 raise AdminError("overloaded", f"{MAX_IN_FLIGHT} requests of this client are under way")
+            server = self.actor_ref
+            tell = lambda value: server.send(_Told(client, request.id, value))  # noqa: E731 -- of this request
             task = await TaskSupervisor.async_nolink(
-                self._tasks, _attempt, self._command, request.command, request.arguments
+                self._tasks, _attempt, self._command, request.command, request.arguments, tell
             )
         except (MaculaError, SupervisorsError) as error:
             client.answer(encode_error(request.id, error))
@@ -208,9 +229,9 @@ class AdminServer(GenServer):
                 exit_signal(job.task.ref, Kill())
 
 
-async def _attempt(command: Command, name: str, arguments: Any) -> Any:
+async def _attempt(command: Command, name: str, arguments: Any, tell: Callable[[object], None]) -> Any:
     try:
-        return await command(name, arguments)
+        return await command(name, arguments, tell)
     except (MaculaError, SupervisorsError, ValueError) as error:
         return error
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from macula_actors.cli import control, look, node, services, up, values
+from macula_actors.cli import control, events, look, node, services, up, values
 
 __all__ = ["app", "main"]
 
@@ -13,7 +13,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Run nodes of a Macula mesh, and look into those that run.",
 )
-for module in (node, up, look, services, values, control):
+for module in (node, up, look, services, events, values, control):
     module.register(app)
 
 

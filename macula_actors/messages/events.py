@@ -74,11 +74,12 @@ class EventStream:
 
     async def close(self) -> None:
         """Get no more events."""
-        id_, self._id = self._id, None
-        if id_ is not None:
-            await unsubscribe(self._server, id_)
+        if self._id is not None:
+            await unsubscribe(self._server, self._id)
+            self._id = None
 
     def __del__(self) -> None:
+        # also where a process was killed while it iterated: then nothing can be waited for
         if self._id is not None:
             cast(self._server, RemoveSubscription(self._id))
 

@@ -209,7 +209,7 @@ class Connection(EngineEvents):
         """Return the datagrams to send now, and arm the timer."""
         self._untransmitted = 0
         datagrams = self._quic.datagrams_to_send(now)
-        self._arm(now)
+        self._arm()
         if self.is_closed:
             self._quic.drain(self)  # with nobody to tell, a close is over at once
         else:
@@ -424,7 +424,7 @@ class Connection(EngineEvents):
             return at
         return self._give_up_at if at is None else min(at, self._give_up_at)
 
-    def _arm(self, now: float) -> None:
+    def _arm(self) -> None:
         """Have `_time` called when something is due. A timer that is early enough is left: it looks again."""
         at = self._due_at()
         if at is None:
@@ -432,7 +432,8 @@ class Connection(EngineEvents):
         elif self._timer is None or at < self._timer_at:
             self._disarm()
             self._timer_at = at
-            self._timer = self._endpoint.loop.call_later(max(at - now, _TIMER_GRAIN), self._time)
+            delay = at - self._endpoint.now()  # pacing may be over by the time that its packets were made
+            self._timer = self._endpoint.loop.call_later(max(delay, _TIMER_GRAIN) if delay > 0 else 0.0, self._time)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -443,7 +444,7 @@ class Connection(EngineEvents):
         self._timer = None
         now, at = self._endpoint.now(), self._due_at()
         if at is not None and at > now:
-            self._arm(now)
+            self._arm()
         else:
             self._endpoint.attempt(self, self._handle_timer, now)
 

@@ -20,15 +20,16 @@ NAMING = ("bootstrap", "gateways")  # options that may name nodes
 
 
 class MeshProcess:
-    """One node. `node_id` and `endpoint` are known once it is ready."""
+    """One node. `node_id` and `endpoint` are known once it is ready. ``inside`` is a command that runs another one."""
 
-    def __init__(self, name, directory, *, app=None, **options):
+    def __init__(self, name, directory, *, app=None, inside=(), **options):
         self.name = name
         self.options = {"name": name, "data_dir": str(directory / name), "log_level": "WARNING", **options}
         self._admin = directory / name / "admin.sock"
         self._config = directory / f"{name}.toml"
         self._log = directory / f"{name}.log"
         self._app = [] if app is None else ["--app", app]
+        self._inside = inside
         self._process = None
 
     @property
@@ -47,7 +48,7 @@ class MeshProcess:
         command = [sys.executable, "-m", "macula_actors.cli", "node", "--config", str(self._config), "--json-logs"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *self._app],
+                [*self._inside, *command, *self._app],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

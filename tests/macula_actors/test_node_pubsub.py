@@ -14,6 +14,7 @@ from supervisors.testing import wait_until
 pytestmark = pytest.mark.real_clock
 
 PUBLISHES = 5
+LOOPBACK = "127.0.0."
 
 
 def config(*bootstrap, mode=Mode.EDGE, **values):
@@ -248,17 +249,22 @@ async def test_a_node_that_nobody_can_dial_is_reached_through_its_gateway():
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(Node(config(mode=Mode.HYBRID)))
         edge = await stack.enter_async_context(
-            Node(config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False))
+            Node(
+                config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False, listen=f"{LOOPBACK}2:0")
+            )
         )
         other = await stack.enter_async_context(Node(config(gateway)))
         got = []
         await edge.subscribe("a.*", got.append)
+        await other.deny([f"{LOOPBACK}2/32"])
 
         for number in range(PUBLISHES):
             await other.publish("a.b", number, qos=number % 2)
 
         await settled(got, length=PUBLISHES)
         assert [event.payload for event in got] == list(range(PUBLISHES))
+        assert gateway.stats()["gateway_pubsub"].relayed == PUBLISHES
+        assert other.stats()["pubsub_handler"].relayed == 1
 
 
 async def test_names_are_checked_at_the_call():

@@ -191,7 +191,7 @@ class RpcHandler(GenServer):
             work = Invoke(call, deadline, not inbound.peer.verified, inbound, route)
         else:
             self._counts["forwarded"] += 1
-            work = Forward(route, call, deadline, previous_hop, is_connected=destination in self._connected)
+            work = Forward(route, call, deadline, previous_hop, connected=self._connected.keys())
         return self._submit((inbound.connection, call.call_id), work, from_)
 
     def _route_out(self, request: RouteOut, from_: From) -> NoReply | Refuse:
@@ -207,7 +207,7 @@ class RpcHandler(GenServer):
                 payload=call,
                 max_hops=min(max_hops, self.config.max_hops),
             )
-            work = Forward(route, call, deadline, via=via, is_connected=destination in self._connected)
+            work = Forward(route, call, deadline, via=via, connected=self._connected.keys())
         return self._submit((None, call.call_id), work, from_)
 
     def _deadline(self, call: Call) -> float:

@@ -1,5 +1,6 @@
 """What RpcHandler gives its workers to do, and what they tell it."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -38,7 +39,7 @@ class Forward(NamedTuple):
         deadline: an instant of the System's clock, after which nobody waits.
         previous_hop: who sent it; None at the source.
         via: the gateway to give it to; None: whoever is nearer to the destination.
-        is_connected: whether there is a connection to the destination.
+        connected: the nodes that there is a connection to, at any time.
     """
 
     route: RpcRoute
@@ -46,7 +47,7 @@ class Forward(NamedTuple):
     deadline: float
     previous_hop: NodeId | None = None
     via: Contact | None = None
-    is_connected: bool = False
+    connected: Container[NodeId] = frozenset()
 
 
 Work: TypeAlias = Invoke | Forward

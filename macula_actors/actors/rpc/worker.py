@@ -215,7 +215,9 @@ class RpcWorker(GenServer):
                 return Reply(call_id=work.call.call_id, error=failure(code))
         match self._decide(work, await find_closest(ROUTING_SERVER, destination, CANDIDATES)):
             case ForwardTo(contacts, route):
-                return await self._offer(work, contacts, route)
+                # who is nearer still but has to be dialled may be silent, and that takes time
+                first = sorted(contacts, key=lambda each: each.node_id not in work.connected)
+                return await self._offer(work, first, route)
             case _:
                 raise NoRouteError(str(destination))
 
@@ -233,7 +235,7 @@ class RpcWorker(GenServer):
                 return _reply_in(await relay(GATEWAY_MESH, self._aged(route, work), sender, work.deadline), work)
             except (NoRouteError, ConnectionLostError):
                 pass  # there is no session, or it has just ended
-        if work.is_connected:
+        if NodeId.normalize(route.destination_node_id) in work.connected:
             try:
                 return await self._offer(work, contacts, route)
             except MaculaError:

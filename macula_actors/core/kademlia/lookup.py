@@ -161,7 +161,7 @@ class Lookup(Generic[V]):
     def _most_waiting(self) -> float:
         """How many may be waited for: where holders are, their neighbours are holders, and two more are enough."""
         missing = self._limits.stop_after - self._holders
-        return min(self._limits.alpha, missing + 2) if self._holders else self._limits.alpha
+        return min(self._limits.alpha, missing + 3) if self._holders else self._limits.alpha
 
     @property
     def _patience(self) -> float:

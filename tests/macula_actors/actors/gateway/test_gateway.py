@@ -284,6 +284,7 @@ async def test_the_statistics_are_of_all_parts(system):
         registrations=3,
         subscriptions=0,
         clients=stats.clients,
+        pubsub=stats.pubsub,
         rpc=stats.rpc,
         mesh=stats.mesh,
     )
