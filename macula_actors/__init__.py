@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 if TYPE_CHECKING:
+    from macula_actors.core.pubsub.bounded_queue import FullPolicy
+    from macula_actors.core.pubsub.event import Event
     from macula_actors.core.rpc.call_plan import Path
     from macula_actors.core.rpc.provider import Provider
     from macula_actors.core.rpc.selector import Strategy
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
         RealmMismatchError,
         RemoteCallError,
         RemoteProtocolError,
+        UnacknowledgedError,
     )
+    from macula_actors.messages.events import EventStream, Subscription
     from macula_actors.node import Advertisement, Node
     from macula_actors.node_config import Mode, NodeConfig
 
@@ -33,6 +37,9 @@ __all__ = [
     "CallTimeoutError",
     "ConfigError",
     "ConnectionLostError",
+    "Event",
+    "EventStream",
+    "FullPolicy",
     "IdentityMismatchError",
     "LocalProtocolError",
     "MaculaError",
@@ -50,16 +57,22 @@ __all__ = [
     "RemoteCallError",
     "RemoteProtocolError",
     "Strategy",
+    "Subscription",
+    "UnacknowledgedError",
 ]
 
 _HOMES = {  # noqa: RUF067 -- see below
     "Advertisement": "macula_actors.node",
+    "Event": "macula_actors.core.pubsub.event",
+    "EventStream": "macula_actors.messages.events",
+    "FullPolicy": "macula_actors.core.pubsub.bounded_queue",
     "Mode": "macula_actors.node_config",
     "Node": "macula_actors.node",
     "NodeConfig": "macula_actors.node_config",
     "Path": "macula_actors.core.rpc.call_plan",
     "Provider": "macula_actors.core.rpc.provider",
     "Strategy": "macula_actors.core.rpc.selector",
+    "Subscription": "macula_actors.messages.events",
 }
 
 logger.disable(__name__)  # noqa: RUF067 -- a library is silent until the program enables it

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
@@ -39,11 +39,11 @@ def _measure(engine: str, length: Length) -> Row:
         _all(calling, "load", in_flight, length.measured)  # each dials each
         _all(calling, "load", in_flight, length.measured)
         fars = [*providing, *calling]
-        served = sum(_all(providing, "served"), [])
+        served = _served(providing)
         before = sum(far.cpu() for far in fars)
         loads = _all(calling, "load", in_flight, length.measured)
         cpu = sum(far.cpu() for far in fars) - before
-        counts = [now - then for now, then in zip(sum(_all(providing, "served"), []), served, strict=True)]
+        counts = [now - then for now, then in zip(_served(providing), served, strict=True)]
     return {
         "engine": engine,
         "callers x providers": f"{length.callers} x {length.providers}",
@@ -62,7 +62,12 @@ def _start(fars: Sequence[Far], count: int, engine: str, bootstrap: list[str]) -
     return bootstrap
 
 
-def _all(fars: Sequence[Far], method: str, *arguments: object) -> list:  # type: ignore[type-arg]
+def _served(providing: Sequence[Far]) -> list[int]:
+    """Return how many calls each provider has had."""
+    return [count for counts in _all(providing, "served") for count in counts]
+
+
+def _all(fars: Sequence[Far], method: str, *arguments: object) -> list[Any]:
     for far in fars:
         far.begin(method, *arguments)
     return [far.end() for far in fars]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from operator import itemgetter
 from statistics import median
 from typing import Final, TypeAlias
 
@@ -52,13 +53,17 @@ class System:
         """What has to be installed to measure it."""
         if find_spec(self.package) is None:
             return "not installed: pip install -e .[bench]"
-        return "" if not self.program or shutil.which(self.program) else f"not installed: apt-get install {self.program}"
+        return (
+            "" if not self.program or shutil.which(self.program) else f"not installed: apt-get install {self.program}"
+        )
 
 
 SYSTEMS: Final = (
     System("aioquic, bare", "benchmarks.quic.raw_aioquic", "aioquic"),
+    System("a request, on aioquic", "benchmarks.quic.ours_aioquic", "aioquic", raw="aioquic, bare"),
     System("a call, on aioquic", "benchmarks.rpc.ours_aioquic", "aioquic", raw="aioquic, bare", bar=0.6),
     System("qh3, bare", "benchmarks.quic.raw_qh3", "qh3"),
+    System("a request, on qh3", "benchmarks.quic.ours_qh3", "qh3", raw="qh3, bare"),
     System("a call, on qh3", "benchmarks.rpc.ours_qh3", "qh3", raw="qh3, bare", bar=0.25),
     System("nats-py, over nats-server and TCP", "benchmarks.rpc.nats_peer", "nats", program="nats-server"),
     System("zenoh, get of a queryable over TCP", "benchmarks.quic.zenoh_peer", "zenoh", (Loop.THREADS,)),
@@ -102,7 +107,7 @@ def _row(system: System, loop: Loop, found: Mapping[tuple[str, Loop], Sequence[F
         "loop": loop,
         **{f"{n} in flight": _load(rounds, n) or system.missing for n in IN_FLIGHT},
         f"CPU us, client + server, {COMPARED}": _cpu(rounds),
-        "rate, x bare": _ratio(rounds, raw, _rate),
+        "rate, x bare": _ratio(rounds, raw, itemgetter(f"{COMPARED} rate")),
         "bar": f">= {system.bar}" if system.bar else "",
         "ok?": _verdict(system, rounds, raw),
         "CPU, x bare": _ratio(rounds, raw, _per_cpu),
@@ -122,10 +127,6 @@ def _cpu(rounds: Sequence[Figures]) -> str:
     return " + ".join(f"{median(each[f'{COMPARED} {side}'] for each in rounds):.0f}" for side in ("client", "server"))
 
 
-def _rate(figures: Figures) -> float:
-    return figures[f"{COMPARED} rate"]
-
-
 def _per_cpu(figures: Figures) -> float:
     """Return the calls for a second of CPU time of both sides together."""
     return MICROSECONDS / (figures[f"{COMPARED} client"] + figures[f"{COMPARED} server"])
@@ -138,7 +139,7 @@ def _ratio(rounds: Sequence[Figures], raw: Sequence[Figures], of: Callable[[Figu
 def _verdict(system: System, rounds: Sequence[Figures], raw: Sequence[Figures]) -> str:
     if not system.bar or not rounds or not raw:
         return ""
-    return verdict(_middle_ratio(rounds, raw, _rate) >= system.bar)
+    return verdict(_middle_ratio(rounds, raw, itemgetter(f"{COMPARED} rate")) >= system.bar)
 
 
 def _middle_ratio(rounds: Sequence[Figures], raw: Sequence[Figures], of: Callable[[Figures], float]) -> float:

@@ -27,5 +27,5 @@ class Length:
     providers: int
 
 
-FULL: Final = Length(rounds=3, warm_up=0.5, measured=2.0, cold=100, callers=100, providers=10)
+FULL: Final = Length(rounds=3, warm_up=0.3, measured=1.0, cold=100, callers=100, providers=10)
 QUICK: Final = Length(rounds=1, warm_up=0.05, measured=0.2, cold=4, callers=4, providers=2)

@@ -50,7 +50,7 @@ class Nodes:
         """Have all nodes look for a procedure until they find so many providers."""
         for node in self._nodes:
             async with asyncio.timeout(PATIENCE):
-                while len(await node.discover(procedure, refresh=True)) < providers:
+                while len(await node.discover(procedure, refresh=True)) < providers:  # noqa: ASYNC110 -- there is no event
                     await asyncio.sleep(PAUSE)
 
     async def deny(self, networks: Sequence[str]) -> None:

@@ -49,8 +49,10 @@ async def connect(where: str) -> AsyncGenerator[Request]:
     async def ask(data: bytes) -> bytes:
         return bytes((await client.request(SUBJECT, data, timeout=TIMEOUT)).data)
 
-    yield ask
-    await client.close()
+    try:
+        yield ask
+    finally:
+        await client.close()
 
 
 async def _answer(message: Any) -> None:

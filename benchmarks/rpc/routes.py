@@ -42,7 +42,7 @@ def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]
         fars = [stack.enter_context(Far(Nodes)) for _ in HOSTS]
         _nearer_and_nearer(Path(directory))
         joined: list[str] = []
-        ids = []
+        ids: list[str] = []
         for number, (far, host) in reversed(list(enumerate(zip(fars, HOSTS, strict=True)))):
             options = {"host": host, "engine": engine, "bootstrap": joined[-1:], "data_dir": f"{directory}/{number}"}
             endpoint, node_id = far.ask("start", {**options, "admin": "none"})
@@ -52,7 +52,7 @@ def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]
         for far in fars[:-1]:
             far.ask("find")
         _cut(fars)
-        before = 0.0
+        before = direct = 0.0
         for between in range(len(HOSTS) - 1):
             caller = len(HOSTS) - 2 - between
             way = "routed" if between else "direct"

@@ -26,8 +26,8 @@ class Side:
         """Start to answer, and return where."""
         announced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._server = asyncio.create_task(self._module.serve(announced.set_result))
-        await asyncio.wait([self._server, announced], return_when=asyncio.FIRST_COMPLETED)
-        return announced.result() if announced.done() else str(self._server.result())
+        self._server.add_done_callback(lambda _: announced.cancel())  # it has ended before it was ready
+        return await announced
 
     async def connect(self, where: str) -> bool:
         """Connect, and return whether an answer is what it should be."""

@@ -23,7 +23,7 @@ SETTLING: Final = 0.5  # seconds after it is ready
 GRACE: Final = 10.0  # seconds that a process has to end
 KB_IN_MB: Final = 1e3
 TICKS: Final = 100  # in a second of /proc/PID/stat
-KINDS: Final = (*((mode, "aioquic") for mode in Mode), (Mode.EDGE, "qh3"))
+KINDS: Final[tuple[tuple[str, str], ...]] = (*((mode, "aioquic") for mode in Mode), (Mode.EDGE, "qh3"))
 
 
 def starts(length: Length) -> Iterator[Row]:

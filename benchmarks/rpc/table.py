@@ -16,7 +16,7 @@ README = Path(__file__).parent.with_name("README.md")
 Row: TypeAlias = Mapping[str, str]
 
 
-def verdict(is_met: bool) -> str:  # noqa: FBT001 -- it is what is said
+def verdict(is_met: bool) -> str:
     """Return whether a bar is met."""
     return "yes" if is_met else "NO"
 

@@ -373,9 +373,7 @@ class _Calling:
             max_attempts=self._options.max_attempts,
         )
 
-    async def _carry_out(
-        self, plan: CallPlan, providers: tuple[Provider, ...], failed: dict[NodeId, None]
-    ) -> Traced:
+    async def _carry_out(self, plan: CallPlan, providers: tuple[Provider, ...], failed: dict[NodeId, None]) -> Traced:
         """Do what ``plan`` says. ``failed``: who could not be reached yet."""
         last = providers[: self._options.max_attempts][-1:]
         try:

@@ -10,7 +10,6 @@ from macula_actors.actors.routing.server import RoutingServer
 from macula_actors.config import SystemConfig
 from macula_actors.messages.names import BOOTSTRAP_SYSTEM, GATEWAY_SYSTEM, MESH_SYSTEM, ROUTING_SERVER, TABLES
 from macula_actors.systems.bootstrap_system import BootstrapSystem
-from macula_actors.systems.gateway_system import GatewaySystem
 from macula_actors.systems.mesh_system import MeshSystem
 from supervisors import ChildSpec, Strategy, Supervisor, SupFlags, TableOwner
 
@@ -29,6 +28,8 @@ def children(config: SystemConfig) -> list[ChildSpec]:
     if config.bootstrap is not None:
         specs.append(BootstrapSystem.child_spec(config.bootstrap, id=BOOTSTRAP_SYSTEM, name=BOOTSTRAP_SYSTEM))
     if config.gateway is not None:
+        from macula_actors.systems.gateway_system import GatewaySystem  # noqa: PLC0415 -- HTTP takes 10 MB
+
         specs.append(GatewaySystem.child_spec(config.gateway, id=GATEWAY_SYSTEM, name=GATEWAY_SYSTEM))
     return specs
 

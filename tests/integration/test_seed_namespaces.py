@@ -98,6 +98,7 @@ def nodes(request, tmp_path_factory):
 async def only_over_edge1_and_gateway(bootstrap, gateway, edge1, edge2, edge3):
     """Cut the links, so that one way is left from edge2 to edge3, and wait until both have noticed."""
     lab = edge2.lab
+    await until(lambda: keep_it([bootstrap, gateway, edge1, edge2], edge3))  # who joins meanwhile would miss it
     await edge2.ask("discover", procedure=ADD)
     lab.cut("edge2", "bootstrap", "gateway", "edge3")
     lab.cut("edge1", "edge3")
@@ -108,6 +109,22 @@ async def only_over_edge1_and_gateway(bootstrap, gateway, edge1, edge2, edge3):
     finally:
         lab.mend()
         await until(lambda: is_as_before(edge2, edge3), timeout=PATIENCE)
+        await until(lambda: know_all([bootstrap, gateway, edge1, edge2, edge3]), timeout=PATIENCE, pause=1.0)
+
+
+async def know_all(nodes):
+    """Have all nodes look for something, by which they hear of each other again; tell whether all have."""
+    dialled = {node.node_id for node in nodes if node.is_dialled}
+    for node in nodes:
+        await node.ask("discover", procedure=ADD, refresh=True)
+    known = [{each["node_id"] for each in await node.ask("contacts")} for node in nodes]
+    return all(dialled - {node.node_id} <= ids for node, ids in zip(nodes, known, strict=True))
+
+
+async def keep_it(nodes, provider):
+    """Tell whether all keep the advertisement of ``provider``."""
+    kept = [await node.ask("discover", procedure=ADD, local=True) for node in nodes if node.is_dialled]
+    return all([provider.node_id] == [each["node_id"] for each in found] for found in kept)
 
 
 async def has_only(node, peer):

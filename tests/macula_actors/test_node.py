@@ -196,8 +196,9 @@ async def test_a_node_that_does_not_start_says_why_and_leaves_nothing():
 
 async def test_a_node_without_its_bootstrap_starts_and_joins_when_it_comes():
     endpoint = config_endpoint()
-    async with Node(config(bootstrap=[endpoint])) as lonely:
-        async with Node(config(mode=Mode.BOOTSTRAP, listen=endpoint)) as late:
-            await wait_until(lambda: lonely.stats()["macula_routing_server"].contacts == 1, timeout=20.0)
-            await late.advertise("test.calculator.add", add)
-            assert await lonely.call("test.calculator.add", {"a": 1, "b": 2}) == 3
+    late = Node(config(mode=Mode.BOOTSTRAP, listen=endpoint))
+    async with Node(config(bootstrap=[endpoint])) as lonely, late:
+        await wait_until(lambda: lonely.stats()["macula_routing_server"].contacts == 1, timeout=20.0)
+        await late.advertise("test.calculator.add", add)
+
+        assert await lonely.call("test.calculator.add", {"a": 1, "b": 2}) == 3

@@ -249,9 +249,7 @@ async def test_a_node_that_nobody_can_dial_is_reached_through_its_gateway():
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(Node(config(mode=Mode.HYBRID)))
         edge = await stack.enter_async_context(
-            Node(
-                config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False, listen=f"{LOOPBACK}2:0")
-            )
+            Node(config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False, listen=f"{LOOPBACK}2:0"))
         )
         other = await stack.enter_async_context(Node(config(gateway)))
         got = []
@@ -277,3 +275,18 @@ async def test_names_are_checked_at_the_call():
             await node.subscribe("a..b", print)
         with pytest.raises(ValueError, match="segment"):
             node.subscription("a.b*")
+
+
+async def test_an_open_mesh_carries_events_too():
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Node(config(mode=Mode.HYBRID, security="open")))
+        second = await stack.enter_async_context(Node(config(first, security="open")))
+        got, here = [], []
+        await second.subscribe("a.*", got.append)
+        await first.subscribe("a.b", here.append)
+
+        await first.publish("a.b", {"c": 1}, qos=1)
+        await second.publish("a.b", {"c": 2}, qos=1)
+
+        await settled(got, here, length=2)
+        assert [event.payload for event in got] == [event.payload for event in here] == [{"c": 1}, {"c": 2}]

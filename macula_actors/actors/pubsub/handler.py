@@ -119,10 +119,10 @@ class PubsubHandler(GenServer):
         self._subscriptions = Subscriptions(config, entries)
         self._records = Records(config, told, self._subscriptions.patterns)
         self._neighbours = Neighbours(config)
-        around = Surroundings(self._deliver, self._subscriptions.would_hold, self._neighbours.is_connected)
+        would_hold = self._subscriptions.would_hold
+        self._receiver = Receiver(config, self._state.memory, Here(self._deliver_received, self._has_kept, would_hold))
+        around = Surroundings(self._deliver, self._receiver.is_new, would_hold, self._neighbours.is_connected)
         self._publisher = Publisher(config, self._state.kept, self._state.epoch, around)
-        here = Here(self._deliver_received, self._has_kept, self._subscriptions.would_hold)
-        self._receiver = Receiver(config, self._state.memory, here)
         self._announcing: list[_Announcing] = []
         self._asked: dict[RequestId, object] = {}
         self._due = Alarm(_Due())
@@ -209,8 +209,10 @@ class PubsubHandler(GenServer):
                 return self._inbound(request, message, from_)
             case Inbound(_, PubsubRoute() as route):
                 return self._routed(request, route, from_)
-            case Inbound(_, Subscribe(topics=topics) | Unsubscribe(topics=topics) as message):
-                return self._peer_changed(request, topics, is_over=isinstance(message, Unsubscribe))
+            case Inbound(_, Subscribe(topics=topics)):
+                return self._peer_subscribed(request, topics)
+            case Inbound(_, Unsubscribe()):
+                return Reply(None)  # the next lookup tells; until then it gets too much
             case PublishEvent():
                 self._publisher.publish(self._event(request), request.timeout, from_)
                 return NoReply()
@@ -266,7 +268,6 @@ class PubsubHandler(GenServer):
         if patterns is None:
             return False
         self._records.remove(patterns)
-        self._neighbours.tell_all(patterns, is_over=True)
         self._forget_kept(patterns)
         self._publisher.room()
         return True
@@ -327,21 +328,20 @@ class PubsubHandler(GenServer):
     def _inbound(self, inbound: Inbound, message: Publish, from_: From) -> Reply | NoReply | Refuse:
         peer = inbound.peer
         if not peer.verified and message.publisher is None and whereis(GATEWAY_PUBSUB) is not None:
-            return self._publish_for_client(message, peer.node_id)
+            return self._publish_for_client(message)
         return self._receiver.take(message, peer, from_)
 
-    def _publish_for_client(self, message: Publish, client: NodeId | None) -> Reply | Refuse:
+    def _publish_for_client(self, message: Publish) -> Reply:
         """Publish what a client of v0.8 wants published; there is no acknowledgement that it would know."""
-        if client is None or self._receiver.is_new(client, message.message_id):
-            event = EncodedEvent(
-                topic=message.topic,
-                payload=message.payload,
-                publisher=self._own_id,
-                message_id=message.message_id,
-                qos=min(message.qos, 1),
-                retain=message.retain,
-            )
-            self._publisher.publish(event, self.config.max_timeout, None)
+        event = EncodedEvent(
+            topic=message.topic,
+            payload=message.payload,
+            publisher=self._own_id,
+            message_id=message.message_id,
+            qos=min(message.qos, 1),
+            retain=message.retain,
+        )
+        self._publisher.publish(event, self.config.max_timeout, None)
         return Reply(None)
 
     def _routed(self, inbound: Inbound, route: PubsubRoute, from_: From) -> Reply | NoReply | Refuse:
@@ -356,17 +356,13 @@ class PubsubHandler(GenServer):
         forward(from_, gateway, ForClients(route, sender, self._system.now() + RELAY_TIMEOUT))
         return NoReply()
 
-    def _peer_changed(self, inbound: Inbound, topics: tuple[str, ...], *, is_over: bool) -> Reply | Refuse:
+    def _peer_subscribed(self, inbound: Inbound, topics: tuple[str, ...]) -> Reply | Refuse:
         peer = inbound.peer
         if not peer.verified or peer.node_id is None:
             return Refuse(RefusedError("unsupported", "this node is no gateway"))
-        if is_over:
-            self._publisher.changed(topics)
-        else:
-            subscriber = Subscriber(
-                node_id=peer.node_id, patterns=topics, dialect=self.config.dialect, endpoint=peer.endpoint
-            )
-            self._publisher.subscribed(subscriber)
+        self._publisher.subscribed(
+            Subscriber(node_id=peer.node_id, patterns=topics, dialect=self.config.dialect, endpoint=peer.endpoint)
+        )
         return Reply(None)
 
     # Others

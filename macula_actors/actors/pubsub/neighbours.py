@@ -8,8 +8,9 @@ from typing import Final
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.wire.encoder import encode
-from macula_actors.core.wire.messages import Subscribe, Unsubscribe
+from macula_actors.core.wire.messages import Subscribe
 from macula_actors.messages.names import PEER_CONNECTOR
 from macula_actors.messages.peer import Exchange, PeerUp, Request
 from supervisors import Ref, RequestId, System, monitor, send_request
@@ -20,7 +21,7 @@ MAX_TOPICS: Final = 1024  # of one message
 
 
 class Neighbours:
-    """Those of this mesh that have proved who they are: v0.8's would take a Subscribe for a client's.
+    """Those that are connected. In an open mesh none is told: a gateway takes a Subscribe for that of a v0.8 client.
 
     Args:
         config: bounds.
@@ -39,7 +40,7 @@ class Neighbours:
     def up(self, up: PeerUp) -> NodeId | None:
         """Take note of a connection; return its node if it is the first one there."""
         node_id = up.peer.node_id
-        if node_id is None or not up.peer.verified or up.connection in self._nodes:
+        if node_id is None or up.connection in self._nodes:
             return None
         monitor(up.connection)
         self._nodes[up.connection] = node_id
@@ -56,16 +57,17 @@ class Neighbours:
             del self._connected[node_id]
         return True
 
-    def tell_all(self, patterns: Sequence[str], *, is_over: bool = False) -> list[RequestId]:
-        """Tell the nodes that this one has subscribed to ``patterns``, or no more; return what they will answer."""
+    def tell_all(self, patterns: Sequence[str]) -> list[RequestId]:
+        """Tell the nodes that this one has subscribed to ``patterns``; return what they will answer."""
         nodes = islice(self._connected, self._config.max_told)
-        return [request for node_id in nodes for request in self.tell(node_id, patterns, is_over=is_over)]
+        return [request for node_id in nodes for request in self.tell(node_id, patterns)]
 
-    def tell(self, node_id: NodeId, patterns: Sequence[str], *, is_over: bool = False) -> list[RequestId]:
+    def tell(self, node_id: NodeId, patterns: Sequence[str]) -> list[RequestId]:
         """Tell one node."""
-        made = Unsubscribe if is_over else Subscribe
+        if self._config.security is Security.OPEN:
+            return []
         deadline = self._system.now() + self._config.announce_timeout
         starts = range(0, len(patterns), MAX_TOPICS)
-        frames = [encode(made(topics=tuple(patterns[start : start + MAX_TOPICS]))) for start in starts]
+        frames = [encode(Subscribe(topics=tuple(patterns[start : start + MAX_TOPICS]))) for start in starts]
         contact = Contact(None, node_id)
         return [send_request(PEER_CONNECTOR, Request(contact, Exchange(each, deadline, False))) for each in frames]  # noqa: FBT003

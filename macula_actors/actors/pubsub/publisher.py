@@ -26,7 +26,7 @@ from macula_actors.core.pubsub.outbox_decisions import (
     Send,
     Unacknowledged,
 )
-from macula_actors.core.pubsub.prefixes import literal_prefix
+from macula_actors.core.pubsub.prefixes import by_prefix
 from macula_actors.core.pubsub.retained import RetainedStore
 from macula_actors.core.pubsub.subscribers_cache import Known, Missing, SubscribersCache
 from macula_actors.core.pubsub.subscription import Subscriber
@@ -55,11 +55,13 @@ class Surroundings:
 
     Args:
         deliver: gives an event to own subscribers.
+        is_new: tells whether one of this node has not been delivered to them, before a crash.
         would_hold: tells whether publishers of a topic are to wait for one of those.
         is_connected: tells whether there is a connection to a node.
     """
 
     deliver: Callable[[EncodedEvent], None]
+    is_new: Callable[[EncodedEvent], bool]
     would_hold: Callable[[str], bool]
     is_connected: Callable[[NodeId], bool]
 
@@ -181,6 +183,8 @@ class Publisher:
     def _deliver_here(self, publication: _Publication) -> None:
         event = publication.event
         publication.is_delivered_here = True
+        if not self._around.is_new(event):
+            return
         if event.retain:
             self._kept.put(event.topic, Kept(event), kept_payload(event))
         self._around.deliver(event)
@@ -295,18 +299,14 @@ class Publisher:
 
     def subscribed(self, subscriber: Subscriber) -> None:
         """Take note that a peer has subscribed to more: look it up, and give it what is kept."""
-        self._sender.learn(subscriber)
-        self.changed(subscriber.patterns)
+        for prefix, patterns in by_prefix(subscriber.patterns, subscriber.dialect).items():
+            if not self._cache.has(prefix, subscriber.node_id, patterns):
+                self._cache.invalidate(prefix)
         for pattern in subscriber.patterns:
             for value in self._kept.matching(pattern, self._config.dialect):
                 value.event.given.discard(subscriber.node_id)
         self._replay(subscriber)
         self._resume()
-
-    def changed(self, patterns: Iterable[str]) -> None:
-        """Take note that the subscribers of ``patterns`` may be others."""
-        for pattern in patterns:
-            self._cache.invalidate(literal_prefix(pattern, self._config.dialect))
 
     def _found(self, found: Found) -> None:
         waiting = self._looking.pop(found.prefix, [])

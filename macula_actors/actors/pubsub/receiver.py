@@ -131,9 +131,9 @@ class Receiver:
             case _:
                 return Reply(_answer(event, is_answered=is_answered))
 
-    def is_new(self, publisher: NodeId, message_id: bytes) -> bool:
-        """Take note of an event; return whether it has not come before."""
-        return self._memory.deduplicator.is_new(publisher, message_id, self._system.now())
+    def is_new(self, event: EncodedEvent) -> bool:
+        """Take note of ``event``; return whether it has not come before."""
+        return self._memory.deduplicator.is_new(event.publisher, event.message_id, self._system.now())
 
     def next_due(self) -> float:
         """Return when to call `due`, at the latest."""
@@ -157,7 +157,7 @@ class Receiver:
 
     def _deliver(self, event: EncodedEvent) -> None:
         """Give ``event`` to the subscribers, unless it has come before; a kept one only if it is not kept already."""
-        is_new = self.is_new(event.publisher, event.message_id)
+        is_new = self.is_new(event)
         if event.retained:
             is_new = not self._here.has_kept(event.topic, event.message_id)
         if is_new:

@@ -56,7 +56,7 @@ class Lookup(Generic[V]):
     instants are of one monotonic clock, in seconds.
 
     There are always alpha queries in flight, as long as there is somebody to ask among the k closest; once holders have
-    answered, at most two more than holders are missing. It ends when the k closest that are neither silent nor failed
+    answered, at most three more than holders are missing. It ends when the k closest that are neither silent nor failed
     have answered, or all there are. Silent nodes do not stall it: after a moment others are asked in their place, and
     it ends without them, unless hardly any other has answered.
 
@@ -159,7 +159,7 @@ class Lookup(Generic[V]):
 
     @property
     def _most_waiting(self) -> float:
-        """How many may be waited for: where holders are, their neighbours are holders, and two more are enough."""
+        """How many may be waited for: where holders are, their neighbours are holders, and three more are enough."""
         missing = self._limits.stop_after - self._holders
         return min(self._limits.alpha, missing + 3) if self._holders else self._limits.alpha
 

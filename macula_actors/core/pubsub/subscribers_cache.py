@@ -5,7 +5,7 @@ that begin alike share. What a lookup has not found is kept as well: most prefix
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -107,6 +107,12 @@ class SubscribersCache:
             _collect(found, entry, topic, now_ms)
         known = Known(found, tuple(refresh))
         return Missing(tuple(missing), known) if missing else known
+
+    def has(self, prefix: str, node_id: NodeId, patterns: Collection[str]) -> bool:
+        """Tell whether a node is cached under ``prefix``, with at least these patterns."""
+        entry = self._entries.get(prefix)
+        subscriber = None if entry is None else entry.subscribers.get(node_id)
+        return subscriber is not None and set(patterns) <= set(subscriber.patterns)
 
     def invalidate(self, prefix: str) -> bool:
         """Forget a prefix; return whether it was cached."""

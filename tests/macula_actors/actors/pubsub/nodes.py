@@ -60,7 +60,9 @@ class Routing(GenServer):
                 return Reply(1)
             case LookUpValue(key):
                 self.dht.lookups.append(key)
-                return Refuse(self.dht.error) if self.dht.error else Reply(tuple(self.dht.records.get(key, {}).values()))
+                return (
+                    Refuse(self.dht.error) if self.dht.error else Reply(tuple(self.dht.records.get(key, {}).values()))
+                )
 
 
 class PubsubNode:

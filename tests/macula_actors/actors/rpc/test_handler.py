@@ -466,6 +466,20 @@ async def test_a_next_hop_that_is_silent_leaves_time_for_another_one():
         assert await caller.call_node(provider, 1, paths=[Path.ROUTED], timeout=4.0) == 1
 
 
+async def test_a_next_hop_that_is_connected_comes_before_one_that_has_to_be_dialled():
+    async with rpc_mesh() as mesh:
+        caller, other, silent, provider = await mesh.chain(4)
+        provider.provide(ADD, echo)
+        other.provide(ADD, echo)
+        caller.book.contacts = [silent.contact, other.contact]
+        other.book.contacts = [provider.contact]
+        await caller.call_node(other, 1)
+        mesh.mesh.network.cut(caller.system.name, silent.system.name)
+
+        assert await caller.call_node(provider, 2, paths=[Path.ROUTED], timeout=0.5) == 2
+        assert (await silent.stats()).forwarded == 0
+
+
 async def test_a_destination_that_is_connected_needs_no_routing_table():
     async with rpc_mesh() as mesh:
         caller, hop, provider = await mesh.chain(3)

@@ -494,7 +494,6 @@ async def test_providers_that_have_expired_are_chosen_for_a_moment_at_most():
         assert choose_now(node.registry, "p") is None
 
 
-
 async def test_a_registry_that_is_killed_still_has_handlers_and_providers():
     async with services() as node:
         node.dht.provide("q", 2)

@@ -70,15 +70,15 @@ def test_alpha_nearest_are_asked_first():
     assert queries(made) == nodes(1, 2, 3)
 
 
-def test_once_a_holder_has_answered_no_more_are_asked_than_two_beyond_those_that_are_missing():
+def test_once_holders_have_answered_no_more_are_asked_than_three_beyond_those_that_are_missing():
     made = lookup(*range(1, 11), alpha=5, stop_after=3)
     assert queries(made) == nodes(1, 2, 3, 4, 5)
     made.answered(node(1), (), ["value"])
-    assert queries(made) == []
+    assert queries(made) == nodes(6)
     made.answered(node(2), (), ["value"])
     assert queries(made) == []
     made.failed(node(3))
-    assert queries(made) == nodes(6)
+    assert queries(made) == nodes(7)
 
 
 def test_an_answer_makes_room_for_the_next_query_at_once():

@@ -294,7 +294,7 @@ def test_a_plan_ends_even_if_it_is_never_told_what_failed(found, pauses):
 def test_a_first_attempt_without_a_plan_is_that_of_the_plan(found, paths, max_attempts, deadline):
     planned = plan(*found, paths=paths, max_attempts=max_attempts, deadline=deadline).next(0.0)
 
-    assert first_attempt(found, paths, 0.0, deadline) in (None, planned)
+    assert first_attempt(found, paths, 0.0, deadline) in {None, planned}
 
 
 def test_a_provider_that_can_be_dialled_needs_no_plan_at_first():

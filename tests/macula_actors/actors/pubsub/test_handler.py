@@ -1,0 +1,427 @@
+"""Nodes that publish to one another over real QUIC in a simulated network, in virtual time."""
+
+import asyncio
+
+import pytest
+
+from macula_actors.core.peer.handshake import PeerInfo, Security
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.rpc.arguments import encode
+from macula_actors.core.wire.messages import Publish
+from macula_actors.errors import OverloadedError, QuorumError, RefusedError, UnacknowledgedError
+from macula_actors.messages.names import GATEWAY_PUBSUB, PUBSUB_HANDLER, PUBSUB_SUBSCRIBERS
+from macula_actors.messages.peer import Inbound
+from macula_actors.simulation.link import Link
+from supervisors import GenServer, Reply
+from supervisors.testing import wait_until
+
+from .nodes import payloads, pubsub_mesh
+
+TOPIC = "sensors.kitchen.temperature"
+
+
+def an_event(number=0, **fields):
+    return Publish(topic=TOPIC, payload=encode(number, json=False), message_id=bytes([number]) * 16, **fields)
+
+
+# Lookups
+
+
+async def test_many_publications_share_the_lookups_of_their_topic():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe("sensors.**")
+        mesh.dht.delay = 0.5
+
+        await asyncio.gather(*[one.publish(TOPIC, number, qos=1) for number in range(50)])
+
+        assert payloads(got) == list(range(50))
+        assert len(mesh.dht.lookups) == len(TOPIC.split(".")) + 1
+
+
+async def test_a_publication_uses_the_cache_and_refreshes_it_meanwhile():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await other.subscribe(TOPIC)
+        await one.publish(TOPIC, 1, qos=1)
+        first = len(mesh.dht.lookups)
+        await asyncio.sleep(one.config.stale_after)
+        mesh.dht.delay = 2.0
+        before = one.system.now()
+
+        await one.publish(TOPIC, 2, qos=1)
+
+        assert one.system.now() - before < 1.0
+        await asyncio.sleep(10.0)
+        assert len(mesh.dht.lookups) == 2 * first
+
+
+async def test_without_an_answer_qos_1_is_refused_and_local_subscribers_are_served():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        got = await node.subscribe(TOPIC)
+        mesh.dht.error = QuorumError(0, 1)
+
+        await node.publish(TOPIC, 0)
+        with pytest.raises(QuorumError):
+            await node.publish(TOPIC, 1, qos=1)
+
+        assert payloads(got) == [0, 1]
+
+
+# Records
+
+
+async def test_others_find_the_patterns_of_a_node_as_long_as_it_has_them():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        await node.subscribe("a.b.*")
+        first = node.last
+        await node.subscribe("a.b.**")
+        await node.subscribe("a.b.*")
+
+        assert mesh.dht.patterns() == {node.node_id: {"a.b.*", "a.b.**"}}
+        await node.unsubscribe(first)
+        await asyncio.sleep(1.0)
+        assert mesh.dht.patterns() == {node.node_id: {"a.b.*", "a.b.**"}}
+        await node.unsubscribe()
+        await asyncio.sleep(1.0)
+        assert mesh.dht.patterns() == {node.node_id: {"a.b.**"}}
+
+
+async def test_a_record_goes_with_the_last_pattern_of_its_prefix():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        await node.subscribe("a.*")
+
+        await node.unsubscribe()
+
+        await wait_until(lambda: not mesh.dht.patterns())
+
+
+async def test_who_is_connected_is_told_at_once_that_there_is_a_subscriber():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await one.subscribe("other.**")
+        await other.publish("other.topic", qos=1)  # so there is a connection
+        await one.publish(TOPIC, 0, qos=1)  # it is cached that nobody has subscribed
+
+        got = await other.subscribe("sensors.**")
+        await one.publish(TOPIC, 1, qos=1)
+
+        assert payloads(got) == [1]
+
+
+async def test_a_record_names_the_gateway_that_is_kept():
+    async with pubsub_mesh() as mesh:
+        gateway = await mesh.node()
+        edge = await mesh.node(mesh={"keep": (gateway.node.endpoint,)}, can_be_dialled=False)
+        await edge.subscribe("a.*")
+
+        def gateways():
+            return [
+                each
+                for owned in mesh.dht.records.values()
+                for record in owned.values()
+                for each in record.payload.get("gateways", record.payload.get(b"gateways", ()))
+            ]
+
+        await wait_until(gateways)
+
+
+# Getting there
+
+
+async def test_qos_1_is_exactly_once_and_in_order_over_a_link_that_loses_and_doubles():
+    link = Link(latency=0.02, jitter=0.02, loss=0.1, duplication=0.1, reordering=0.1)
+    async with pubsub_mesh(link=link) as mesh:
+        one, *others = await mesh.nodes(3)
+        logs = [await other.subscribe("sensors.**") for other in others]
+
+        for number in range(100):
+            await one.publish(TOPIC, number, qos=1, timeout=30.0)
+
+        assert [payloads(log) for log in logs] == [list(range(100))] * 2
+
+
+async def test_qos_1_survives_a_link_that_is_cut_for_a_while():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe("sensors.**")
+        await one.publish(TOPIC, 0, qos=1)
+
+        mesh.mesh.network.cut("node1", "node2")
+        publishing = [asyncio.create_task(one.publish(TOPIC, n, qos=1, timeout=30.0)) for n in range(1, 50)]
+        await asyncio.sleep(10.0)
+        assert payloads(got) == [0]
+        mesh.mesh.network.heal_all()
+        await asyncio.gather(*publishing)
+
+        assert payloads(got) == list(range(50))
+
+
+async def test_who_does_not_acknowledge_is_named_at_the_deadline_and_the_others_have_it():
+    async with pubsub_mesh() as mesh:
+        one, other, gone = await mesh.nodes(3)
+        got = await other.subscribe("sensors.**")
+        await gone.subscribe("sensors.**")
+        mesh.mesh.network.isolate("node3")
+        before = one.system.now()
+
+        with pytest.raises(UnacknowledgedError) as caught:
+            await one.publish(TOPIC, 1, qos=1, timeout=3.0)
+
+        assert caught.value.node_ids == (gone.node_id,)
+        assert 2.9 < one.system.now() - before < 3.3
+        assert payloads(got) == [1]
+
+
+async def test_a_node_that_is_killed_is_a_subscriber_no_more_when_its_record_has_expired():
+    async with pubsub_mesh() as mesh:
+        one, gone = await mesh.nodes(2, ttl=30)
+        await gone.subscribe("sensors.**")
+        await one.publish(TOPIC, 1, qos=1)
+        await gone.node.stop()
+        await asyncio.sleep(31.0)
+
+        await one.publish(TOPIC, 2, qos=1)
+
+
+@pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)])
+async def test_killing_handlers_loses_nothing_and_doubles_nothing(victims):
+    async with pubsub_mesh() as mesh:
+        pair = await mesh.nodes(2)
+        got = await pair[1].subscribe("sensors.**")
+        here = await pair[0].subscribe("sensors.**")
+
+        async def kill_on():
+            while True:
+                await asyncio.sleep(0.73)
+                for victim in victims:
+                    pair[victim].kill(PUBSUB_HANDLER)
+
+        killing = asyncio.create_task(kill_on())
+        for number in range(200):
+            await pair[0].publish(TOPIC, number, qos=1, timeout=30.0)
+            await asyncio.sleep(0.02)
+        killing.cancel()
+
+        assert payloads(got) == list(range(200))
+        assert payloads(here) == list(range(200))
+
+
+async def test_a_message_for_another_publisher_is_refused():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe("sensors.**")
+
+        with pytest.raises(RefusedError, match="publisher"):
+            await one.node.request(other.node, an_event(publisher=other.node_id, qos=1))
+
+        assert got == []
+
+
+async def test_a_message_without_a_stamp_is_delivered_once():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe("sensors.**")
+
+        for _ in range(3):
+            answer = await one.node.request(other.node, an_event(7, qos=1))
+            assert answer.message_id == bytes([7]) * 16
+
+        assert payloads(got) == [7]
+
+
+# Subscribers
+
+
+class Collector(GenServer):
+    def init(self, log):
+        self.log = log
+
+    def handle_call(self, request, from_):
+        self.log.append(request)
+        return Reply(None)
+
+
+async def test_a_process_is_called_with_each_event_and_its_end_ends_the_subscription():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        log = []
+        collector = await node.system.start(Collector, log, name="collector")
+        await node.subscribe(TOPIC, collector)
+
+        await node.publish(TOPIC, 1)
+        await wait_until(lambda: log)
+        node.kill("collector")
+        await asyncio.sleep(1.0)
+
+        assert payloads(log) == [1]
+        assert (await node.stats()).subscriptions == 0
+        assert mesh.dht.patterns() == {}
+
+
+async def test_a_publisher_is_held_by_a_subscriber_that_wants_all_and_is_slow():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        log = []
+
+        async def slow(event):
+            await asyncio.sleep(0.1)
+            log.append(event)
+
+        await other.subscribe(TOPIC, slow, policy=FullPolicy.HOLD, max_queued=4)
+        before = one.system.now()
+
+        for number in range(100):
+            await one.publish(TOPIC, number, qos=1, timeout=30.0)
+
+        assert one.system.now() - before > 5.0
+        await wait_until(lambda: len(log) == 100, timeout=60.0)
+        assert payloads(log) == list(range(100))
+
+
+async def test_a_publisher_is_held_by_a_slow_subscriber_of_its_own_node():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        log = []
+
+        async def slow(event):
+            await asyncio.sleep(0.1)
+            log.append(event)
+
+        await node.subscribe(TOPIC, slow, policy=FullPolicy.HOLD, max_queued=4)
+
+        await asyncio.gather(*[node.publish(TOPIC, number, timeout=30.0) for number in range(100)])
+
+        await wait_until(lambda: len(log) == 100, timeout=60.0)
+        assert payloads(log) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [(FullPolicy.DROP_OLDEST, [0, 8, 9]), (FullPolicy.DROP_NEWEST, [0, 1, 2]), (FullPolicy.DISCONNECT, [0])],
+)
+async def test_a_slow_subscriber_that_does_not_hold_loses_events_as_it_wants(policy, kept):
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        log, may_go_on = [], asyncio.Event()
+
+        async def slow(event):
+            log.append(event)
+            await may_go_on.wait()
+
+        await node.subscribe(TOPIC, slow, policy=policy, max_queued=2)
+        await node.publish(TOPIC, 0)
+        await wait_until(lambda: log)
+        for number in range(1, 10):
+            await node.publish(TOPIC, number)
+        may_go_on.set()
+        await asyncio.sleep(1.0)
+
+        assert payloads(log) == kept
+
+
+async def test_who_is_killed_with_its_supervisor_goes_on_where_it_was():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        log = []
+
+        async def slow(event):
+            log.append(event)
+            await asyncio.sleep(0.1)
+
+        await node.subscribe(TOPIC, slow)
+        for number in range(50):
+            await node.publish(TOPIC, number)
+        for _ in range(3):
+            await asyncio.sleep(0.55)
+            node.kill(PUBSUB_SUBSCRIBERS)
+
+        await wait_until(lambda: len(log) == 50, timeout=60.0)
+        assert payloads(log) == list(range(50))
+
+
+async def test_too_many_subscriptions_are_refused():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node(max_subscriptions=1)
+        await node.subscribe(TOPIC)
+
+        with pytest.raises(OverloadedError):
+            await node.subscribe(TOPIC)
+
+
+# Kept values
+
+
+async def test_a_node_that_subscribes_later_is_given_the_last_value_once_though_it_is_not_connected():
+    async with pubsub_mesh() as mesh:
+        one, late = await mesh.nodes(2)
+        await one.publish(TOPIC, 1, retain=True)
+        await one.publish(TOPIC, 2, retain=True)
+
+        got = await late.subscribe("sensors.**")
+        await asyncio.sleep(60.0)
+
+        assert [(event.payload, event.retained) for event in got] == [(2, True)]
+
+
+async def test_a_value_of_none_has_the_last_one_forgotten():
+    async with pubsub_mesh() as mesh:
+        one, late = await mesh.nodes(2)
+        await one.publish(TOPIC, 1, retain=True)
+        await one.publish(TOPIC, None, retain=True)
+
+        got = await late.subscribe("sensors.**")
+        here = await one.subscribe("sensors.**")
+        await asyncio.sleep(60.0)
+
+        assert got == here == []
+
+
+async def test_what_is_kept_survives_a_crash_of_the_handler():
+    async with pubsub_mesh() as mesh:
+        one, late = await mesh.nodes(2)
+        await one.publish(TOPIC, 1, retain=True)
+        one.kill(PUBSUB_HANDLER)
+        await asyncio.sleep(1.0)
+
+        got = await late.subscribe("sensors.**")
+        here = await one.subscribe("sensors.**")
+        await asyncio.sleep(60.0)
+
+        assert payloads(got) == payloads(here) == [1]
+
+
+async def test_who_subscribes_again_is_given_the_last_value_again():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        first = await other.subscribe("sensors.**")
+        await one.publish(TOPIC, 1, retain=True, qos=1)
+        await other.unsubscribe()
+
+        second = await other.subscribe("sensors.**")
+        await asyncio.sleep(20.0)
+
+        assert [(event.payload, event.retained) for event in first + second] == [(1, False), (1, True)]
+
+
+# Clients of a gateway
+
+
+async def test_what_a_client_publishes_is_published_once_to_all():
+    async with pubsub_mesh() as mesh:
+        gateway, other = await mesh.nodes(2, security=Security.OPEN)
+        await gateway.system.start(Collector, [], name=GATEWAY_PUBSUB)
+        got = await other.subscribe("sensors.**")
+        here = await gateway.subscribe("sensors.**")
+        client = PeerInfo(node_id=other.node_id, public_key=None, endpoint=None, capabilities=(), verified=False)
+        event = Publish(topic=TOPIC, payload=b'{"a":1}', message_id=bytes(16), qos=1)
+        handler = gateway.system.whereis(PUBSUB_HANDLER)
+
+        for _ in range(3):
+            await handler.call(Inbound(client, event, handler))
+            await asyncio.sleep(1.0)
+
+        assert payloads(got) == payloads(here) == [{"a": 1}]
