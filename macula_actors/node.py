@@ -314,10 +314,11 @@ class Node:
         *,
         policy: FullPolicy = FullPolicy.DROP_OLDEST,
         max_queued: int = pubsub.MAX_QUEUED,
+        is_ordered: bool = True,
     ) -> Subscription:
         """Have ``callback`` get each event that any node publishes to a topic that ``pattern`` matches, once.
 
-        Events of one publisher come in its order, one after the other. It is done once others can find it.
+        It is done once others can find it.
 
         Args:
             pattern: a topic, or one with wildcards as segments: ``*`` is one segment, ``**`` any number of them.
@@ -325,24 +326,32 @@ class Node:
                 and whose end ends the subscription. What it raises, or how slow it is, hurts only itself.
             policy: what is done with an event when ``max_queued`` wait for it.
             max_queued: events, at least 1.
+            is_ordered: whether events of one publisher come in its order; else each comes as it arrives.
 
         Raises:
             ValueError: ``pattern`` can't match a valid topic, or ``max_queued`` is below 1.
             OverloadedError: there are too many subscriptions here.
         """
         server = self.server(PUBSUB_HANDLER)
-        id_ = await pubsub.subscribe(server, pattern, callback, policy=policy, max_queued=max_queued)
+        how: dict[str, Any] = {"policy": policy, "max_queued": max_queued, "is_ordered": is_ordered}
+        id_ = await pubsub.subscribe(server, pattern, callback, **how)
         return Subscription(server, id_, pattern)
 
     def subscription(
-        self, pattern: str, *, policy: FullPolicy = FullPolicy.DROP_OLDEST, max_queued: int = pubsub.MAX_QUEUED
+        self,
+        pattern: str,
+        *,
+        policy: FullPolicy = FullPolicy.DROP_OLDEST,
+        max_queued: int = pubsub.MAX_QUEUED,
+        is_ordered: bool = True,
     ) -> EventStream:
         """Return the events of ``pattern`` for an ``async for``, which ends the subscription when it is left.
 
         It begins with the loop, or before it with ``async with``. Arguments and errors are those of `subscribe`.
         """
         validate_pattern(pattern)
-        return EventStream(self.server(PUBSUB_HANDLER), pattern, policy=policy, max_queued=max_queued)
+        server = self.server(PUBSUB_HANDLER)
+        return EventStream(server, pattern, policy=policy, max_queued=max_queued, is_ordered=is_ordered)
 
     async def publish(
         self, topic: str, payload: Value = None, *, qos: int = 0, retain: bool = False, timeout: float = 5.0

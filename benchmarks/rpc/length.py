@@ -15,7 +15,7 @@ class Length:
         warm_up: seconds before anything is counted.
         measured: seconds of each load.
         cold: procedures that are called for the first time.
-        callers: nodes that call at once.
+        callers: nodes that make several calls at once.
         providers: nodes that they call.
     """
 
@@ -27,5 +27,5 @@ class Length:
     providers: int
 
 
-FULL: Final = Length(rounds=3, warm_up=0.3, measured=1.0, cold=100, callers=100, providers=10)
+FULL: Final = Length(rounds=3, warm_up=0.3, measured=1.0, cold=100, callers=20, providers=10)
 QUICK: Final = Length(rounds=1, warm_up=0.05, measured=0.2, cold=4, callers=4, providers=2)

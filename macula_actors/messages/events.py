@@ -37,6 +37,7 @@ class EventStream:
         pattern: validated already.
         policy: what is done with an event when ``max_queued`` wait.
         max_queued: events that wait for the program.
+        is_ordered: whether an event waits for those that its publisher published before.
         dialect: how the pattern is written.
     """
 
@@ -47,11 +48,17 @@ class EventStream:
         *,
         policy: FullPolicy = FullPolicy.DROP_OLDEST,
         max_queued: int = MAX_QUEUED,
+        is_ordered: bool = True,
         dialect: Dialect = DOTTED,
     ) -> None:
         self._server = server
         self._pattern = pattern
-        self._options: Final[dict[str, Any]] = {"policy": policy, "max_queued": max_queued, "dialect": dialect}
+        self._options: Final[dict[str, Any]] = {
+            "policy": policy,
+            "max_queued": max_queued,
+            "is_ordered": is_ordered,
+            "dialect": dialect,
+        }
         # what comes meanwhile waits in the subscription's queue
         self._events: Final[asyncio.Queue[Event]] = asyncio.Queue(1)
         self._id: str | None = None

@@ -57,6 +57,7 @@ class AddSubscription:
         target: who gets them, one after the other.
         policy: what is done with an event when ``max_queued`` wait for ``target``.
         max_queued: at least 1.
+        is_ordered: whether each publisher's events are to come in its order; else as they arrive.
     """
 
     id: str
@@ -64,6 +65,7 @@ class AddSubscription:
     target: Subscriber
     policy: FullPolicy
     max_queued: int
+    is_ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ async def subscribe(
     *,
     policy: FullPolicy = FullPolicy.DROP_OLDEST,
     max_queued: int = MAX_QUEUED,
+    is_ordered: bool = True,
     subscription_id: str | None = None,
     dialect: Dialect = DOTTED,
 ) -> str:
@@ -143,6 +146,7 @@ async def subscribe(
         target: what it raises hurts only itself, and so does being slow.
         policy: what is done with an event when ``max_queued`` wait.
         max_queued: events, at least 1.
+        is_ordered: whether an event waits for those that its publisher published before; else it comes as it arrives.
         subscription_id: of a subscription to be changed; None: a new one.
         dialect: how patterns are written, as of the server.
 
@@ -156,7 +160,9 @@ async def subscribe(
     if max_queued < 1 or not found:
         raise ValueError("a subscription has at least one pattern, and room for one event")
     id_ = subscription_id or _system(server).random.randbytes(8).hex()
-    request = AddSubscription(id=id_, patterns=found, target=target, policy=policy, max_queued=max_queued)
+    request = AddSubscription(
+        id=id_, patterns=found, target=target, policy=policy, max_queued=max_queued, is_ordered=is_ordered
+    )
     await ask(server, request)
     return id_
 

@@ -83,7 +83,10 @@ def nearest(population, key):
     return sorted((each.node_id for each in population.live), key=key.distance)[:20]
 
 
-@pytest.mark.parametrize(("size", "minutes"), [(50, 3), pytest.param(1000, 60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("size", "minutes"),
+    [(50, 3), pytest.param(150, 60, marks=pytest.mark.long), pytest.param(1000, 15, marks=pytest.mark.long)],
+)
 async def test_records_are_found_while_a_tenth_of_the_nodes_is_replaced_each_minute(size, minutes):
     async with mesh(size) as (population, keys):
         population.stay()

@@ -16,6 +16,7 @@ from macula_actors.actors.pubsub.neighbours import Neighbours
 from macula_actors.actors.pubsub.publisher import Kept, Publisher, Surroundings, kept_payload
 from macula_actors.actors.pubsub.receiver import Here, Memory, Receiver
 from macula_actors.actors.pubsub.records import Records, Told
+from macula_actors.actors.pubsub.router import Router
 from macula_actors.actors.pubsub.subscriptions import LocalSubscription, Subscriptions
 from macula_actors.actors.pubsub.worker import Done
 from macula_actors.config import PubsubConfig
@@ -24,13 +25,12 @@ from macula_actors.core.pubsub.event import EncodedEvent
 from macula_actors.core.pubsub.retained import RetainedStore
 from macula_actors.core.pubsub.subscription import Subscriber
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.messages import Publish, PubsubRoute, Subscribe, Unsubscribe
+from macula_actors.core.wire.messages import Message, Publish, PubsubRoute, Subscribe, Unsubscribe
 from macula_actors.errors import MaculaError, RefusedError
 from macula_actors.messages.names import GATEWAY_PUBSUB, PEER_CONNECTOR, TABLES
 from macula_actors.messages.peer import GatewaysChanged, GetGateways, GetPeers, Inbound, PeerDown, PeerUp
 from macula_actors.messages.pubsub import (
     AddSubscription,
-    ForClients,
     GetStats,
     PublishEvent,
     PubsubStats,
@@ -52,7 +52,6 @@ from supervisors import (
     Table,
     TableOwner,
     UnexpectedRequestError,
-    forward,
     send_after,
     send_request,
     whereis,
@@ -115,13 +114,20 @@ class PubsubHandler(GenServer):
         entries: Table[str, LocalSubscription] = await TableOwner.claim(
             TABLES, SUBSCRIPTIONS, max_entries=config.max_subscriptions
         )
-        told: Table[str, Told] = await TableOwner.claim(TABLES, RECORDS, max_entries=config.max_patterns)
+        told: Table[str, Told] = await TableOwner.claim(TABLES, RECORDS, max_entries=2 * config.max_patterns)
         self._subscriptions = Subscriptions(config, entries)
         self._records = Records(config, told, self._subscriptions.patterns)
         self._neighbours = Neighbours(config)
         would_hold = self._subscriptions.would_hold
-        self._receiver = Receiver(config, self._state.memory, Here(self._deliver_received, self._has_kept, would_hold))
-        around = Surroundings(self._deliver, self._receiver.is_new, would_hold, self._neighbours.is_connected)
+        self._receiver = Receiver(
+            config,
+            self._state.memory,
+            Here(self._deliver_received, self._subscriptions.takes_early, self._has_kept, would_hold),
+        )
+        self._router = Router(config, self._neighbours.is_connected)
+        around = Surroundings(
+            self._deliver, self._receiver.is_new, would_hold, self._neighbours.is_connected, self._router
+        )
         self._publisher = Publisher(config, self._state.kept, self._state.epoch, around)
         self._announcing: list[_Announcing] = []
         self._asked: dict[RequestId, object] = {}
@@ -309,18 +315,18 @@ class PubsubHandler(GenServer):
             retain=request.retain,
         )
 
-    def _deliver(self, event: EncodedEvent) -> None:
+    def _deliver(self, event: EncodedEvent, is_ordered: bool | None = None) -> None:  # noqa: FBT001 -- as `Here` has it
         """Give ``event`` to the subscriptions that it is for."""
         if event.retain and event.publisher == self._own_id:
             self._state.received.delete(event.topic)
-        for id_ in self._subscriptions.deliver(event):
+        for id_ in self._subscriptions.deliver(event, is_ordered=is_ordered):
             self._unsubscribe(id_, None)
 
-    def _deliver_received(self, event: EncodedEvent) -> None:
+    def _deliver_received(self, event: EncodedEvent, is_ordered: bool | None) -> None:  # noqa: FBT001 -- as well
         if event.retain and self._subscriptions.has_match(event.topic):
             self._state.kept.delete(event.topic)
             self._state.received.put(event.topic, event, kept_payload(event))
-        self._deliver(event)
+        self._deliver(event, is_ordered)
 
     def _has_kept(self, topic: str, message_id: bytes) -> bool:
         return any(value.event.message_id == message_id for value in self._state.received.matching(topic))
@@ -348,12 +354,19 @@ class PubsubHandler(GenServer):
         destination, source = NodeId.normalize(route.destination_node_id), NodeId.normalize(route.source_node_id)
         if destination == self._own_id:
             return self._receiver.take(route.payload, inbound.peer, from_, source)
-        sender, gateway = inbound.peer.node_id, whereis(GATEWAY_PUBSUB)
-        if gateway is None or sender is None:
-            return Refuse(RefusedError(Code.NO_ROUTE, "this node relays nothing"))
+        sender = inbound.peer.node_id
+        if sender is None:
+            return Refuse(RefusedError(Code.NOT_PERMITTED, "who sends this did not say who it is"))
         if route.hop_count == 0 and source != sender:
             return Refuse(RefusedError(Code.NOT_PERMITTED, "the source is another node, and there was no hop between"))
-        forward(from_, gateway, ForClients(route, sender, self._system.now() + RELAY_TIMEOUT))
+
+        def done(answer: Message | None, error: Exception | None) -> None:
+            if error is None:
+                from_.reply(answer)
+            else:
+                from_.refuse(error if isinstance(error, MaculaError) else RefusedError(Code.UNAVAILABLE, str(error)))
+
+        self._router.route(route, sender, self._system.now() + RELAY_TIMEOUT, done)
         return NoReply()
 
     def _peer_subscribed(self, inbound: Inbound, topics: tuple[str, ...]) -> Reply | Refuse:
@@ -373,6 +386,9 @@ class PubsubHandler(GenServer):
     def _answered(self, request: RequestId) -> None:
         if request in self._asked:
             self._connector_answered(request, self._asked.pop(request))
+        elif self._router.is_one(request):
+            self._router.answered(request)
+            self._publisher.resume()
         elif self._publisher.is_one(request):
             self._publisher.answered(request)
         elif not self._subscriptions.takes(request) and self._records.ended(request) is not None:

@@ -11,7 +11,8 @@ from math import inf
 from typing import Final
 
 from macula_actors.actors.pubsub.lookups import Found, Lookups
-from macula_actors.actors.pubsub.sender import Sender
+from macula_actors.actors.pubsub.router import Router
+from macula_actors.actors.pubsub.sender import Attempt, Sender
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.pubsub.event import EncodedEvent
@@ -58,12 +59,14 @@ class Surroundings:
         is_new: tells whether one of this node has not been delivered to them, before a crash.
         would_hold: tells whether publishers of a topic are to wait for one of those.
         is_connected: tells whether there is a connection to a node.
+        router: passes events on to other nodes.
     """
 
     deliver: Callable[[EncodedEvent], None]
     is_new: Callable[[EncodedEvent], bool]
     would_hold: Callable[[str], bool]
     is_connected: Callable[[NodeId], bool]
+    router: Router
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +111,7 @@ class Publisher:
         )
         self._lookups: Final = Lookups(config)
         self._outbox: Final[Outbox[EncodedEvent]] = Outbox(config.outbox, epoch=epoch, rng=self._system.random)
-        self._sender: Final = Sender(config, surroundings.is_connected)
+        self._sender: Final = Sender(config, surroundings.is_connected, surroundings.router, self._attempted)
         self._open: Final[dict[bytes, _Publication]] = {}
         self._looking: Final[dict[str, list[_Publication]]] = {}  # by prefix
         self._held: Final[dict[str, deque[_Publication]]] = {}  # by topic
@@ -163,7 +166,7 @@ class Publisher:
             self._held[event.topic].append(publication)
         else:
             self._advance(publication)
-        self._resume()
+        self.resume()
 
     def _advance(self, publication: _Publication) -> bool:
         """Do the next steps of ``publication``; return False if it is held."""
@@ -245,7 +248,7 @@ class Publisher:
         self._held.setdefault(publication.event.topic, deque()).append(publication)
         return False
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Go on with what is held, of each topic in order, if there may be room now."""
         while self._has_room:
             self._has_room = False
@@ -264,7 +267,7 @@ class Publisher:
     def room(self) -> None:
         """Take note that an own subscriber may have room again."""
         self._has_room = True
-        self._resume()
+        self.resume()
 
     def _close(self, publication: _Publication) -> None:
         """Answer who waits: nothing more is to be done for it."""
@@ -291,7 +294,7 @@ class Publisher:
             self._sent(request)
         elif (found := self._lookups.answered(request)) is not None:
             self._found(found)
-        self._resume()
+        self.resume()
 
     def ask_again(self) -> None:
         """Have looked up what has to wait for RoutingServer."""
@@ -306,7 +309,7 @@ class Publisher:
             for value in self._kept.matching(pattern, self._config.dialect):
                 value.event.given.discard(subscriber.node_id)
         self._replay(subscriber)
-        self._resume()
+        self.resume()
 
     def _found(self, found: Found) -> None:
         waiting = self._looking.pop(found.prefix, [])
@@ -334,7 +337,9 @@ class Publisher:
         ended = self._sender.ended(request)
         if ended is None:
             return
-        attempt, is_done = ended
+        self._attempted(*ended)
+
+    def _attempted(self, attempt: Attempt, is_done: bool) -> None:  # noqa: FBT001 -- as `Sender` calls it
         node_id, message = attempt.send.node_id, attempt.send.message
         if not is_done:
             self._carry_out(self._failed(attempt.send))
@@ -424,7 +429,9 @@ class Publisher:
             waiting = [p for p in self._open.values() if p.deadline <= now and not p.pending]
             for publication in waiting:
                 self._expire(publication)
-        self._resume()
+            if waiting:
+                self._drop_expired()
+        self.resume()
 
     def _expire(self, publication: _Publication) -> None:
         del self._open[publication.event.message_id]
@@ -432,8 +439,18 @@ class Publisher:
             topic = publication.event.topic
             publication.from_.refuse(CallTimeoutError(f"the subscribers of {topic}", publication.timeout))
 
+    def _drop_expired(self) -> None:
+        for topic, held in list(self._held.items()):
+            left = deque(each for each in held if each.event.message_id in self._open)
+            if left:
+                self._held[topic] = left
+            else:
+                del self._held[topic]
+
     def sweep(self) -> None:
         """Forget what is too old, and look for new subscribers of what is kept."""
+        while len(self._failing) > self._config.outbox.max_nodes:
+            del self._failing[next(iter(self._failing))]
         now, now_ms = self._system.now(), self._config.wall_clock_ms()
         self._cache.prune(now)
         for topic in [value.topic for value in self._kept.matching(self._config.dialect.many, self._config.dialect)]:

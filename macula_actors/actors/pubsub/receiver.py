@@ -21,6 +21,8 @@ from supervisors import From, NoReply, Refuse, Reply, System
 
 __all__ = ["Here", "Memory", "Receiver"]
 
+_EARLY: Final = b"early"  # before the id of an event that some have got before its turn
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
@@ -53,12 +55,15 @@ class Here:
     """What a `Receiver` uses of its process.
 
     Args:
-        deliver: gives an event, which has not come before, to own subscribers.
+        deliver: gives an event, which has not come before, to own subscribers: those that want order, those that do
+            not, or with None all.
+        takes_early: tells whether there are some on a topic that do not.
         has_kept: tells whether an event that is kept is the one of this topic and message id.
         would_hold: tells whether publishers of a topic are to wait for a subscriber.
     """
 
-    deliver: Callable[[EncodedEvent], None]
+    deliver: Callable[[EncodedEvent, bool | None], None]
+    takes_early: Callable[[str], bool]
     has_kept: Callable[[str, bytes], bool]
     would_hold: Callable[[str], bool]
 
@@ -116,6 +121,8 @@ class Receiver:
     ) -> Reply | NoReply | Refuse:
         taken = self._memory.reorderer.take(event.publisher, stamp, event, self._system.now())
         self._release(taken.events)
+        if taken.verdict is Verdict.EARLY:
+            self._deliver_early(event)
         match taken.verdict:
             case Verdict.EARLY if event.qos:
                 key = event.publisher, event.message_id
@@ -133,7 +140,7 @@ class Receiver:
 
     def is_new(self, event: EncodedEvent) -> bool:
         """Take note of ``event``; return whether it has not come before."""
-        return self._memory.deduplicator.is_new(event.publisher, event.message_id, self._system.now())
+        return self._is_first(event)
 
     def next_due(self) -> float:
         """Return when to call `due`, at the latest."""
@@ -161,7 +168,19 @@ class Receiver:
         if event.retained:
             is_new = not self._here.has_kept(event.topic, event.message_id)
         if is_new:
-            self._here.deliver(event)
+            self._here.deliver(event, True if self._was_early(event) else None)
+
+    def _deliver_early(self, event: EncodedEvent) -> None:
+        """Give ``event``, which is still to wait, to those that want it at once."""
+        if self._here.takes_early(event.topic) and self._is_first(event, _EARLY):
+            self._here.deliver(event, False)  # noqa: FBT003 -- not those that want order
+
+    def _was_early(self, event: EncodedEvent) -> bool:
+        return self._here.takes_early(event.topic) and not self._is_first(event, _EARLY)
+
+    def _is_first(self, event: EncodedEvent, mark: bytes = b"") -> bool:
+        now = self._system.now()
+        return self._memory.deduplicator.is_new(event.publisher, mark + event.message_id, now)
 
 
 def _event(message: Publish, publisher: NodeId) -> EncodedEvent:

@@ -1,18 +1,23 @@
-"""Gets events to nodes: straight there, or through one of their gateways. Erlang: route_to_subscribers (D-43)."""
+"""Gets events to nodes: straight there, through one of their gateways, or from node to node.
+
+Erlang: route_to_subscribers (D-43).
+"""
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
+from macula_actors.actors.pubsub.router import Router
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.pubsub.event import EncodedEvent
 from macula_actors.core.pubsub.outbox_decisions import Send
 from macula_actors.core.pubsub.subscription import Subscriber
+from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.wire.encoder import encode
-from macula_actors.core.wire.messages import Puback, Publish, PubsubRoute
+from macula_actors.core.wire.messages import Message, Puback, Publish, PubsubRoute
 from macula_actors.errors import CallTimeoutError, MaculaError, OverloadedError
 from macula_actors.messages.names import PEER_CONNECTOR
 from macula_actors.messages.peer import Exchange, Request
@@ -22,6 +27,8 @@ __all__ = ["Attempt", "Sender"]
 
 MAX_HOPS: Final = 10  # macula.hrl
 
+_Way: TypeAlias = Contact | Path  # a contact is a gateway
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
@@ -29,7 +36,7 @@ class Attempt:
 
     send: Send[EncodedEvent]
     deadline: float
-    ways: deque[Contact | None] = field(default_factory=deque)  # None: straight there; else over this gateway
+    ways: deque[_Way] = field(default_factory=deque)
     is_relayed: bool = False
 
 
@@ -39,11 +46,21 @@ class Sender:
     Args:
         config: who this node is.
         is_connected: whether there is a connection to a node.
+        router: what finds the way where there is no other.
+        ended: called with an attempt that was routed, and whether it succeeded.
     """
 
-    def __init__(self, config: PubsubConfig, is_connected: Callable[[NodeId], bool]) -> None:
+    def __init__(
+        self,
+        config: PubsubConfig,
+        is_connected: Callable[[NodeId], bool],
+        router: Router,
+        ended: Callable[[Attempt, bool], None],
+    ) -> None:
         self._config: Final = config
         self._is_connected: Final = is_connected
+        self._router: Final = router
+        self._ended: Final = ended
         self._system: Final = System.current()
         self._own_id: Final = config.identity.node_id
         self._subscribers: Final[dict[NodeId, Subscriber]] = {}  # the latest that is known of each
@@ -92,29 +109,41 @@ class Sender:
         wanted = attempt.is_relayed or attempt.send.message.qos > 0
         return attempt, not wanted or _acknowledges(answer, attempt.send)
 
-    def _ways(self, node_id: NodeId) -> deque[Contact | None]:
+    def _ways(self, node_id: NodeId) -> deque[_Way]:
         subscriber = self._subscribers.get(node_id)
-        if subscriber is None:
-            return deque([None] if self._is_connected(node_id) else [])
-        gateways = [each for each in subscriber.gateways if each.node_id not in {self._own_id, node_id}]
-        can_dial = subscriber.endpoint is not None or self._is_connected(node_id)
-        straight: list[Contact | None] = [None] if can_dial else []
-        if self._relayed_until.get(node_id, 0.0) > self._system.now() and not self._is_connected(node_id):
-            return deque([*gateways, *straight])
-        return deque([*straight, *gateways])
+        is_connected = self._is_connected(node_id)
+        known = () if subscriber is None else subscriber.gateways
+        gateways = [each for each in known if each.node_id not in {self._own_id, node_id}]
+        can_dial = is_connected or (subscriber is not None and subscriber.endpoint is not None)
+        straight = [Path.DIRECT] if can_dial else []
+        if self._relayed_until.get(node_id, 0.0) > self._system.now() and not is_connected:
+            return deque([*gateways, *straight, Path.ROUTED])
+        return deque([*straight, *gateways, Path.ROUTED])
 
     def _go_on(self, attempt: Attempt) -> bool:
         """Try the next way; return False if there is none."""
         if not attempt.ways:
             return False
-        gateway, send = attempt.ways.popleft(), attempt.send
+        way, send = attempt.ways.popleft(), attempt.send
+        attempt.is_relayed = way is not Path.DIRECT
+        if way is Path.ROUTED:
+            return self._route_out(attempt)
         now = self._system.now()
         connect_by = now + (attempt.deadline - now) / 2 if attempt.ways else None
-        attempt.is_relayed = gateway is not None
-        message = self._message(send) if gateway is None else self._route(send)
+        message = self._route(send) if attempt.is_relayed else self._message(send)
         exchange = Exchange(encode(message), attempt.deadline, attempt.is_relayed or send.message.qos > 0)
-        contact = self._contact(send.node_id) if gateway is None else gateway
+        contact = way if isinstance(way, Contact) else self._contact(send.node_id)
         self._attempts[send_request(PEER_CONNECTOR, Request(contact, exchange, connect_by))] = attempt
+        return True
+
+    def _route_out(self, attempt: Attempt) -> bool:
+        def done(answer: Message | None, error: Exception | None) -> None:
+            self._ended(attempt, error is None and _acknowledges(answer, attempt.send))
+
+        try:
+            self._router.route(self._route(attempt.send), None, attempt.deadline, done)
+        except OverloadedError:
+            return False
         return True
 
     def _contact(self, node_id: NodeId) -> Contact:

@@ -50,6 +50,7 @@ class LocalSubscription:
     target: Subscriber
     max_queued: int
     queue: BoundedQueue[tuple[EncodedEvent, str]]
+    is_ordered: bool = True
     worker: Ref | None = None
     batch: Batch | None = None  # that the worker has
     is_starting: bool = False
@@ -158,6 +159,7 @@ class Subscriptions:
             target=request.target,
             max_queued=request.max_queued,
             queue=BoundedQueue(request.max_queued + room, request.policy),
+            is_ordered=request.is_ordered,
         )
         self._watch(entry)
         self._start(entry)
@@ -185,9 +187,19 @@ class Subscriptions:
         """Tell whether publishers of ``topic`` are to wait, because a subscriber that has chosen so is slow."""
         return any(self._entries[id_].is_held for id_ in self._index.match(topic))
 
-    def deliver(self, event: EncodedEvent) -> tuple[str, ...]:
-        """Put ``event`` into the queue of each subscription that it is for; return those that are to be given up."""
-        return tuple(id_ for id_ in self._index.match(event.topic) if not self.give(id_, event))
+    def takes_early(self, topic: str) -> bool:
+        """Tell whether somebody wants events on ``topic`` as they arrive."""
+        return any(not self._entries[id_].is_ordered for id_ in self._index.match(topic))
+
+    def deliver(self, event: EncodedEvent, *, is_ordered: bool | None = None) -> tuple[str, ...]:
+        """Put ``event`` into the queue of each subscription that it is for; return those that are to be given up.
+
+        ``is_ordered``: of those alone that want order, or do not.
+        """
+        ids = self._index.match(event.topic)
+        if is_ordered is not None:
+            ids = tuple(id_ for id_ in ids if self._entries[id_].is_ordered is is_ordered)
+        return tuple(id_ for id_ in ids if not self.give(id_, event))
 
     def give(self, id_: str, event: EncodedEvent) -> bool:
         """Put ``event`` into the queue of one subscription; return whether that is to be kept."""

@@ -9,7 +9,7 @@ from macula_actors.core.kademlia.record import Record
 from macula_actors.core.peer.identity import Identity
 from macula_actors.messages import pubsub
 from macula_actors.messages.names import PUBSUB_HANDLER, PUBSUB_SUBSCRIBERS, ROUTING_SERVER
-from macula_actors.messages.routing_server import DeleteRecord, LookUpValue, StoreRecord
+from macula_actors.messages.routing_server import DeleteRecord, FindClosest, LookUpValue, StoreRecord
 from supervisors import DynamicSupervisor, GenServer, Kill, Refuse, Reply, exit_signal
 from tests.macula_actors.peers import REALM, simulated
 from tests.support import supervise
@@ -27,6 +27,7 @@ class Dht:
     def __init__(self):
         self.records = {}
         self.lookups = []
+        self.contacts = {}  # of the routing table of each node
         self.error = None
         self.delay = 0.0
 
@@ -55,6 +56,9 @@ class Routing(GenServer):
                 sealed = Record.seal(self.identity, key, payload, sequence=now_ms, now_ms=now_ms, ttl=ttl)
                 self.dht.records.setdefault(key, {})[self.identity.node_id] = sealed
                 return Reply(1)
+            case FindClosest(target, most):
+                contacts = self.dht.contacts.get(self.identity.node_id, [])
+                return Reply(tuple(sorted(contacts, key=lambda each: target.distance(each.node_id))[:most]))
             case DeleteRecord(key):
                 del self.dht.records[key][self.identity.node_id]
                 return Reply(1)
@@ -99,6 +103,10 @@ class PubsubNode:
 
     async def stats(self):
         return await pubsub.stats(self.handler)
+
+    def knows(self, *others):
+        """Put ``others`` into its routing table."""
+        self.dht.contacts[self.node_id] = [each.node.contact for each in others]
 
     def kill(self, name):
         exit_signal(self.system.whereis(name), Kill())

@@ -113,6 +113,15 @@ def test_a_prefix_that_is_invalidated_is_looked_up_again():
     assert plan(cache) == Missing(("a",), Known({node(1): ALL, node(3): ONE}, ()))
 
 
+def test_it_is_known_whether_a_node_is_cached_with_some_patterns():
+    cache = a_cache(FOUND)
+
+    assert cache.has("a", node(2), ["a.*"])
+    assert not cache.has("a", node(2), ["a.*", "a.x"])
+    assert not cache.has("a", node(1), ["a.*"])
+    assert not cache.has("b", node(2), ["a.*"])
+
+
 def test_a_node_that_is_forgotten_is_found_nowhere():
     cache = a_cache({**FOUND, "a.b": [ONE, subscriber(2, "a.b")]})
 
