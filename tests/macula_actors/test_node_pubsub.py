@@ -7,7 +7,14 @@ import pytest
 
 from macula_actors import Mode, Node, NodeConfig
 from macula_actors.errors import UnacknowledgedError
-from macula_actors.messages.names import PUBSUB_HANDLER, PUBSUB_SUBSCRIBERS
+from macula_actors.messages.names import (
+    GATEWAY,
+    GATEWAY_MESH,
+    GATEWAY_PUBSUB,
+    PEER_CONNECTOR,
+    PUBSUB_HANDLER,
+    PUBSUB_SUBSCRIBERS,
+)
 from supervisors import Kill, exit_signal
 from supervisors.testing import wait_until
 
@@ -263,6 +270,27 @@ async def test_a_node_that_nobody_can_dial_is_reached_through_its_gateway():
         assert [event.payload for event in got] == list(range(PUBLISHES))
         assert gateway.stats()["gateway_pubsub"].relayed == PUBLISHES
         assert other.stats()["pubsub_handler"].relayed == 1
+
+
+async def test_whatever_is_killed_at_the_gateway_no_event_of_qos_1_is_lost_or_comes_twice():
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(Node(config(mode=Mode.HYBRID)))
+        edge = await stack.enter_async_context(
+            Node(config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False, listen=f"{LOOPBACK}2:0"))
+        )
+        other = await stack.enter_async_context(Node(config(gateway)))
+        got = []
+        await edge.subscribe("a.*", got.append)
+        await other.deny([f"{LOOPBACK}2/32"])
+        victims = [GATEWAY_PUBSUB, GATEWAY_MESH, GATEWAY, PUBSUB_HANDLER, PEER_CONNECTOR]
+
+        for number, victim in enumerate(victims * 2):
+            await wait_until(lambda victim=victim: gateway.system.whereis(victim))
+            exit_signal(gateway.system.whereis(victim), Kill())
+            await other.publish("a.b", number, qos=1, timeout=20.0)
+
+        await settled(got, length=10)
+        assert [event.payload for event in got] == list(range(10))
 
 
 async def test_names_are_checked_at_the_call():
