@@ -29,7 +29,7 @@ from macula_actors.core.peer.pool import PoolLimits
 from macula_actors.messages import gateway_dht, membership, pubsub, rpc
 from macula_actors.messages.gateway import GATEWAY_CAPABILITY
 from macula_actors.messages.membership import SWIM_CAPABILITY
-from macula_actors.messages.names import BOOTSTRAP_SERVER, GATEWAY, MEMBERSHIP, PUBSUB_HANDLER, RPC_HANDLER
+from macula_actors.messages.names import BOOTSTRAP_SERVER, GATEWAY, GATEWAY_DHT, MEMBERSHIP, PUBSUB_HANDLER, RPC_HANDLER
 from macula_actors.node_config import Mode, NodeConfig
 from macula_actors.transport.interface import Network
 
@@ -134,7 +134,7 @@ def _mesh(
         security=config.security,
     )
     liveness = LivenessConfig(keepalive=config.keepalive)
-    watchers = [RPC_HANDLER, PUBSUB_HANDLER, MEMBERSHIP]
+    watchers = [GATEWAY_DHT, RPC_HANDLER, PUBSUB_HANDLER, MEMBERSHIP]
     if config.has_gateway:
         watchers.append(GATEWAY)
     if config.mode in {Mode.BOOTSTRAP, Mode.HYBRID}:

@@ -17,7 +17,7 @@ from macula_actors.core.rpc.arguments import encode
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import advertisement
 from macula_actors.core.wire.messages import Call, Reply, Store, StoreReply
-from macula_actors.errors import NoProviderError, OverloadedError, QuorumError
+from macula_actors.errors import OverloadedError, QuorumError
 from macula_actors.messages.names import (
     ENDPOINT,
     GATEWAY_CLIENTS,
@@ -239,9 +239,6 @@ async def test_calls_beyond_those_that_a_node_handles_are_refused_as_overloaded(
         )
 
 
-@pytest.mark.xfail(
-    reason="an overloaded provider is asked again over a hop, and the caller is told of no route", raises=AssertionError
-)
 async def test_a_call_that_its_provider_has_no_room_for_is_refused_as_overloaded_whatever_the_paths():
     async with (
         a_gateway(max_workers=2, max_waiting_calls=2) as gateway,
@@ -303,9 +300,6 @@ async def test_a_client_beyond_the_limit_is_closed_as_overloaded(limit):
             each.close()
 
 
-@pytest.mark.xfail(
-    reason="a node that never got into the mesh says that nobody provides what it calls", raises=NoProviderError
-)
 async def test_a_node_that_is_not_let_in_says_that_nobody_could_be_asked():
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(a_gateway(max_connections=1))
@@ -321,10 +315,6 @@ async def test_a_node_that_is_not_let_in_says_that_nobody_could_be_asked():
 # What clients find
 
 
-@pytest.mark.xfail(
-    reason="a gateway names nodes that nobody can dial to who looks a value up, which waits for them",
-    raises=AssertionError,
-)
 async def test_a_client_finds_what_another_one_has_just_advertised_within_half_a_second():
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(a_gateway())

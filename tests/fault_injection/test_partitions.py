@@ -3,8 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-import pytest
-
 from macula_actors import Mode
 from macula_actors.messages.names import ROUTING_SERVER
 from macula_actors.messages.routing_server import get_routing_table
@@ -55,10 +53,6 @@ async def test_two_nodes_that_are_cut_off_from_one_another_call_each_other_over_
             assert [len(each.nodes) for each in (direct, around, again)] == [1, 2, 1]
 
 
-@pytest.mark.xfail(
-    reason="a contact that fell silent is asked again after ten minutes, even if it is connected again",
-    raises=TimeoutError,
-)
 async def test_nodes_that_were_cut_off_from_one_another_know_each_other_a_minute_later():
     with deterministic(1), SimNetwork(seed=1, icmp=False) as network:
         async with AsyncExitStack() as stack:

@@ -6,7 +6,7 @@ and every message of every client passed through one process (D-16).
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from typing_extensions import override
@@ -273,6 +273,8 @@ class PeerConnection(GenServer):
         if self._link is None or self._greeter is None:
             return NoReply()
         now = self._system.now()
+        if peer.endpoint is None and isinstance(self._start, DialTo):
+            peer = replace(peer, endpoint=self._start.contact.endpoint)
         self.peer = peer
         self._upkeep = Upkeep(self._link, self.config, now)
         self._upkeep.look(now)  # the first ping measures the round trip; what is heard at once would put it off

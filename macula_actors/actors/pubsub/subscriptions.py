@@ -83,6 +83,9 @@ class Subscriptions:
         self._starting: Final[dict[RequestId, LocalSubscription]] = {}
         self._targets: Final[dict[MonitorRef, str]] = {}
         self._adoption: RequestId | None = None
+        # whether there are any, so that most events need not be looked at for them
+        self._holding = 0
+        self._unordered = 0
         self.counts: Final[Counter[str]] = Counter()
         for entry in entries.values():
             self._take_over(entry)
@@ -134,6 +137,7 @@ class Subscriptions:
         entry = self._entries.pop(id_, None)
         if entry is None:
             return None
+        self._tally(entry, -1)
         for pattern in entry.patterns:
             self._index.remove(pattern, id_, self._config.dialect)
         for mref in [mref for mref, each in self._targets.items() if each == id_]:
@@ -161,17 +165,23 @@ class Subscriptions:
             queue=BoundedQueue(request.max_queued + room, request.policy),
             is_ordered=request.is_ordered,
         )
+        self._tally(entry, 1)
         self._watch(entry)
         self._start(entry)
 
     def _take_over(self, entry: LocalSubscription) -> None:
         entry.is_starting = False
+        self._tally(entry, 1)
         for pattern in entry.patterns:
             self._index.add(pattern, entry.id, self._config.dialect)
         self._watch(entry)
         if entry.worker is not None:
             self._by_worker[entry.worker] = entry
             monitor(entry.worker)
+
+    def _tally(self, entry: LocalSubscription, change: int) -> None:
+        self._holding += change * (entry.queue.policy is FullPolicy.HOLD)
+        self._unordered += change * (not entry.is_ordered)
 
     def _watch(self, entry: LocalSubscription) -> None:
         if isinstance(entry.target, Ref):
@@ -185,11 +195,11 @@ class Subscriptions:
 
     def would_hold(self, topic: str) -> bool:
         """Tell whether publishers of ``topic`` are to wait, because a subscriber that has chosen so is slow."""
-        return any(self._entries[id_].is_held for id_ in self._index.match(topic))
+        return self._holding > 0 and any(self._entries[id_].is_held for id_ in self._index.match(topic))
 
     def takes_early(self, topic: str) -> bool:
         """Tell whether somebody wants events on ``topic`` as they arrive."""
-        return any(not self._entries[id_].is_ordered for id_ in self._index.match(topic))
+        return self._unordered > 0 and any(not self._entries[id_].is_ordered for id_ in self._index.match(topic))
 
     def deliver(self, event: EncodedEvent, *, is_ordered: bool | None = None) -> tuple[str, ...]:
         """Put ``event`` into the queue of each subscription that it is for; return those that are to be given up.

@@ -23,8 +23,8 @@ from macula_actors.errors import (
 )
 from macula_actors.messages.gateway_dht import DhtMessage, LookUpThere, QueryPeer
 from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER
-from macula_actors.messages.peer import Exchange, Inbound, Request, carrier_error
-from macula_actors.messages.routing_server import HandleMessage, Learned, LookUpValue
+from macula_actors.messages.peer import Exchange, Inbound, PeerDown, PeerUp, Request, carrier_error
+from macula_actors.messages.routing_server import HandleMessage, Learned, LookUpValue, Touch
 from supervisors import (
     CallError,
     From,
@@ -82,6 +82,16 @@ class GatewayDHT(GenServer):
                 return _to_routing(from_, HandleMessage(Contact(peer.endpoint, peer.node_id), message))
             case LookUpThere(key):
                 return _to_routing(from_, LookUpValue(key))
+            case _:
+                raise UnexpectedRequestError(request)
+
+    @override
+    def handle_cast(self, request: object) -> None:
+        match request:
+            case PeerUp(peer) if peer.node_id is not None:
+                cast(ROUTING_SERVER, Touch(Contact(peer.endpoint, peer.node_id)))
+            case PeerUp() | PeerDown():
+                pass
             case _:
                 raise UnexpectedRequestError(request)
 

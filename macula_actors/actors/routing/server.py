@@ -41,7 +41,7 @@ from macula_actors.core.wire.messages import (
     StoreReply,
 )
 from macula_actors.core.wire.values import Value
-from macula_actors.errors import MaculaError, OverloadedError, RefusedError
+from macula_actors.errors import MaculaError, OverloadedError, QuorumError, RefusedError
 from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
 from macula_actors.messages.names import ROUTING_KEEPER, TABLES
 from macula_actors.messages.routing_server import (
@@ -212,6 +212,8 @@ class RoutingServer(GenServer):
         match request:
             case HandleMessage(sender, message):
                 return Reply(self._handle(sender, message))
+            case LookUpValue(key) if self._is_outside() and not self.records.get_all(key, self._now_ms()):
+                raise QuorumError(0, 1)
             case LookUpValue(key):
                 return self._look_up(Purpose.FIND_VALUE, key, from_, self.records.get_all(key, self._now_ms()))
             case LookUpNode(target):
@@ -244,6 +246,10 @@ class RoutingServer(GenServer):
                 return Reply(self.statistics())
             case _:
                 raise UnexpectedRequestError(request)
+
+    def _is_outside(self) -> bool:
+        """Tell whether there is a mesh to join, of which this node has not met anybody yet."""
+        return bool(self._config.bootstrap) and not len(self.contacts) and not self.upkeep.is_joined
 
     def _look_up(self, purpose: Purpose, target: NodeId, from_: From, records: Iterable[Record] = ()) -> NoReply:
         if not self._jobs.join(purpose, target, from_):
@@ -336,8 +342,8 @@ class RoutingServer(GenServer):
     def _heard_from(self, sender: Contact) -> None:
         """Take note of who has called this node over a verified connection."""
         now = self._system.now()
-        if sender.node_id is None:
-            return
+        if sender.node_id is None or sender.endpoint is None:
+            return  # whom nobody can dial asks, and keeps nothing for others
         match self.contacts.heard_of(sender):
             case AskFirst():
                 self._pings.ask_newcomer(sender, sender.node_id, now)
@@ -348,6 +354,8 @@ class RoutingServer(GenServer):
 
     def _seen(self, contact: Contact, node_id: NodeId, now: float) -> None:
         was_alone = not len(self.contacts)
+        if contact.endpoint is None and node_id not in self.contacts.table:
+            return
         match self.contacts.seen(contact, now):
             case Added():
                 self.upkeep.met(contact, node_id)

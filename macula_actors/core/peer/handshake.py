@@ -98,7 +98,7 @@ class PeerInfo:
 
     node_id: NodeId | None  # None: one of v0.8 that was dialled by its address alone; it does not say its id
     public_key: bytes | None  # that of node_id, 32 bytes
-    endpoint: Endpoint | None  # where it can be dialled, as a dialler says; None from an acceptor
+    endpoint: Endpoint | None  # where it can be dialled: as a dialler says; where an acceptor was dialled
     capabilities: tuple[str, ...]
     verified: bool
 

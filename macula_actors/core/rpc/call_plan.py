@@ -14,10 +14,13 @@ from macula_actors.core.rpc.failure import ELSEWHERE, Code
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.errors import (
     CallTimeoutError,
+    ConnectionLostError,
     LocalProtocolError,
     MaculaError,
+    MaxHopsExceededError,
     NoProviderError,
     NoRouteError,
+    OverloadedError,
     RemoteCallError,
 )
 
@@ -110,7 +113,7 @@ class CallPlan:
         if self._end is not None:
             return
         self._tried.append((f"{attempt.path} {attempt.provider.contact}", error))
-        if _is_unknown_there(error):
+        if _is_told_there(attempt, error):
             self._skip(attempt.provider)
         if is_final(error):
             self._give_up(error)
@@ -151,7 +154,16 @@ class CallPlan:
                 # it had all that was left
                 return self._timed_out()
             case _:
-                return NoRouteError(self._peer, tuple(self._tried))
+                return self._most_telling() or NoRouteError(self._peer, tuple(self._tried))
+
+    def _most_telling(self) -> Exception | None:
+        """Return the error that says more than that no path led there, if there is one."""
+        errors = [error for _, error in self._tried]
+        if errors and all(isinstance(error, OverloadedError) for error in errors):
+            return errors[-1]
+        on_the_way = (NoRouteError, ConnectionLostError)
+        told = [error for error in errors if not isinstance(error, on_the_way)]
+        return told[0] if len(told) == 1 and isinstance(told[0], MaxHopsExceededError) else None
 
 
 def first_attempt(
@@ -179,8 +191,10 @@ def is_final(error: Exception) -> bool:
             return not isinstance(error, MaculaError)
 
 
-def _is_unknown_there(error: Exception) -> bool:
-    """Tell whether the provider itself has answered that it is none: no other path to it leads to another one."""
+def _is_told_there(attempt: Attempt, error: Exception) -> bool:
+    """Tell whether the provider itself has answered that it is none, or has no room: by any path it would."""
+    if isinstance(error, OverloadedError):
+        return attempt.path is Path.DIRECT and error.limit is None
     return isinstance(error, RemoteCallError) and error.code == Code.NO_HANDLER
 
 
