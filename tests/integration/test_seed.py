@@ -51,8 +51,12 @@ async def http(node, path):
     return await asyncio.to_thread(get)
 
 
+async def peers_of(node):
+    return {each["node_id"] for each in await node.ask("peers")}
+
+
 async def is_peer_of(node, other):
-    return other.node_id in {each["node_id"] for each in await node.ask("peers")}
+    return other.node_id in await peers_of(node)
 
 
 def ids_in(tree):

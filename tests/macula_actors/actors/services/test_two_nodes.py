@@ -80,7 +80,7 @@ async def test_what_is_not_advertised_any_more_is_not_found():
 
 
 async def test_a_service_is_found_for_as_long_as_it_is_there():
-    async with nodes() as (one, other):
+    async with nodes(3) as (_, one, other):
         await advertise(one.manager, "p", print, ttl=60)
         for _ in range(10):
             await asyncio.sleep(60.0)
