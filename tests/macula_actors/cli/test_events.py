@@ -69,10 +69,12 @@ async def test_programs_get_a_line_of_json_for_each_event(tmp_path):
 
 async def test_who_hangs_up_is_subscribed_no_more(tmp_path):
     async with node(tmp_path) as one:
-        async with AdminClient(one.config.admin_socket) as client:
-            async with aclosing(client.stream("subscribe", pattern="a.*")) as told:
-                assert await anext(told) == {"subscribed": "a.*"}
-                assert subscriptions(one) == 1
+        async with (
+            AdminClient(one.config.admin_socket) as client,
+            aclosing(client.stream("subscribe", pattern="a.*")) as told,
+        ):
+            assert await anext(told) == {"subscribed": "a.*"}
+            assert subscriptions(one) == 1
 
         await wait_until(lambda: not subscriptions(one))
 
