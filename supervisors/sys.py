@@ -110,10 +110,11 @@ async def get_state(server: Server, timeout: float | None = DEFAULT_TIMEOUT) -> 
 
 
 def peek(server: Server, function: Callable[[Any], T]) -> T:
-    """Return ``function(server)``, of the `GenServer` as it is at this moment: for an observer that can't wait.
+    """Return ``function(server)``, of the `GenServer` as it is at this moment, without a message.
 
-    Ours: an Erlang process lets nobody look. ``function`` must change nothing, and may find the server in the middle of
-    an async callback. For the thread of the System's loop.
+    For observers that can't wait, and for hot paths: what ETS is to Erlang, tables that others read while the server
+    is busy. ``function`` may find the server in the middle of an async callback, and must change nothing but counts.
+    For the thread of the System's loop.
 
     Raises:
         ServerDownError: there is no such server.
