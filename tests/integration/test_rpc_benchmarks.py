@@ -9,8 +9,11 @@ from benchmarks.rpc.length import QUICK
 from benchmarks.rpc.table import README, markdown
 
 
+SECONDS = [pytest.param(part, marks=pytest.mark.long if part in {"direct", "routes"} else ()) for part in PARTS]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", SECONDS)
 def test_a_quick_run_of_a_part_yields_its_table(part):
     command = [sys.executable, "-m", "benchmarks.rpc", "--quick", "--only", part]
 
@@ -19,7 +22,7 @@ def test_a_quick_run_of_a_part_yields_its_table(part):
     assert PARTS[part][0] in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_system_has_a_line_even_if_it_is_not_installed():
     assert {row["system"] for row in direct(QUICK)} == {system.label for system in SYSTEMS}
 
