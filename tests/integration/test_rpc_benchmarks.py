@@ -8,7 +8,6 @@ from benchmarks.rpc.direct import SYSTEMS, direct
 from benchmarks.rpc.length import QUICK
 from benchmarks.rpc.table import README, markdown
 
-
 SECONDS = [pytest.param(part, marks=pytest.mark.long if part in {"direct", "routes"} else ()) for part in PARTS]
 
 
