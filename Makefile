@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long check bench conformance format clean
+# About half of the tests, in seconds.
+BELOW := tests/supervisors tests/conformance tests/simulation tests/macula_actors/core tests/macula_actors/transport tests/macula_actors/simulation
+
+.PHONY: demo test test-below test-above test-long check bench conformance format clean
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -14,9 +17,17 @@ $(READY): setup.cfg pyproject.toml
 demo: $(READY) ## five nodes in five processes: discovery, calls by each path, and kills
 	$(BIN)/python -m examples.five_nodes
 
-test: $(READY) ## every test that takes less than a minute
-	$(BIN)/coverage run -m pytest -m "not long"
+test: $(READY) ## every test that takes less than a minute, on two cores
+	$(BIN)/coverage erase
+	$(MAKE) --no-print-directory -j2 test-below test-above
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-below: $(READY) # what nodes stand on
+	$(BIN)/coverage run --parallel-mode -m pytest -q -m "not long" $(BELOW)
+
+test-above: $(READY) # all else
+	$(BIN)/coverage run --parallel-mode -m pytest -q -m "not long" $(addprefix --ignore=,$(BELOW)) tests
 
 test-long: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout 1800
