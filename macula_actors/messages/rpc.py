@@ -250,8 +250,18 @@ async def trace(
     """Do as `call`, or as `call_node` if a ``node_id`` is given, and return how the call went, too."""
     system = system or System.current()
     calling = _Calling(procedure, args, timeout, system, options)
-    if node_id is not None:
-        return await calling.call_node(node_id, paths)
+    try:
+        if node_id is not None:
+            return await calling.call_node(node_id, paths)
+        return await _choose_and_call(calling, procedure, timeout, paths, system)
+    except MaculaError:
+        await asyncio.sleep(0)  # who calls again and again must not keep what failed from being restarted
+        raise
+
+
+async def _choose_and_call(
+    calling: "_Calling", procedure: str, timeout: float, paths: Collection[Path] | None, system: System
+) -> Traced:
     registry = (SERVICE_REGISTRY, system)
     chosen = choose_now(registry, procedure) if system.thread == get_ident() else None
     if chosen is None:

@@ -202,3 +202,16 @@ async def test_a_node_without_its_bootstrap_starts_and_joins_when_it_comes():
         await late.advertise("test.calculator.add", add)
 
         assert await lonely.call("test.calculator.add", {"a": 1, "b": 2}) == 3
+
+
+async def test_who_calls_in_vain_again_and_again_lets_others_work():
+    async with Node(config(mode=Mode.BOOTSTRAP)) as node:
+        with pytest.raises(NoProviderError):
+            await node.call("no.such")
+        worked = asyncio.Event()
+        asyncio.get_running_loop().call_soon(worked.set)
+
+        with pytest.raises(NoProviderError):
+            await node.call("no.such")  # it is known that there is none
+
+        assert worked.is_set()
