@@ -30,6 +30,7 @@ pytestmark = pytest.mark.real_clock
 
 WORK = "test.work"
 IN_FLIGHT = 64
+MOST_ERRORS = 10_000  # then there is no more to learn
 DEADLINE = 5.0  # seconds that a caller gives
 GRACE = 1.0  # seconds
 TAKES = 0.2  # seconds that the handler takes: what is killed has calls under way
@@ -122,6 +123,7 @@ class Calls:
                 assert await self.node.call(WORK, number, timeout=DEADLINE) == number
             except Exception as error:
                 self.errors.append(error)
+                self._is_over = self._is_over or len(self.errors) > MOST_ERRORS
             self.slowest = max(self.slowest, now() - began)
             self.made += 1
 
