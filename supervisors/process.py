@@ -199,6 +199,11 @@ class Process(LifeRunner):
         context.run(_current.set, self.ref)
         self._begin()
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether ``init`` has not run, or still runs: somebody waits for it."""
+        return self._starter is not None
+
     def started(self) -> None:
         """Tell the starter that ``init`` is done."""
         starter, self._starter = self._starter, None

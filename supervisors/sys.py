@@ -117,11 +117,11 @@ def peek(server: Server, function: Callable[[Any], T]) -> T:
     For the thread of the System's loop.
 
     Raises:
-        ServerDownError: there is no such server.
+        ServerDownError: there is no such server, or not yet: its ``init`` has not made its state.
     """
     ref = resolve(server)
     process = None if ref is None else ref._process
-    if not isinstance(process, ServerProcess):
+    if not isinstance(process, ServerProcess) or process.is_starting:
         raise ServerDownError(NoProcess(), ref, "peek")
     found: T = process.run_as(function, process.server)
     return found

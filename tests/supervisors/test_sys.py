@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from loguru import logger
 
@@ -268,3 +270,23 @@ async def test_a_glance_sees_the_tables_that_the_server_holds(system):
     keeper = await system.start(Keeper, tables)
 
     assert peek(keeper, lambda server: dict(server.kept)) == {"a": 1}
+
+
+class Late(GenServer):
+    async def init(self, begun, go):
+        begun.set()
+        await go.wait()
+        self.state = "made"
+
+
+async def test_a_glance_at_a_server_that_has_not_made_its_state_finds_none(system):
+    begun, go = asyncio.Event(), asyncio.Event()
+    starting = asyncio.create_task(system.start(Late, begun, go, name="late"))
+    await begun.wait()
+
+    with pytest.raises(ServerDownError):
+        peek("late", lambda server: server.state)
+    go.set()
+    await starting
+
+    assert peek("late", lambda server: server.state) == "made"

@@ -77,7 +77,6 @@ class ServiceRegistry(GenServer):
 
     @override
     async def init(self, config: ServiceConfig) -> None:
-        self._is_ready = False
         self._known: dict[str, _Known] = {}  # no more than are cached: it is emptied whenever they may change
         self._config = config
         self._node_id = config.identity.node_id
@@ -96,7 +95,6 @@ class ServiceRegistry(GenServer):
         for service in self._book.services:
             self._watch(service)
         send_after(config.sweep_interval, self.actor_ref, _Sweep())
-        self._is_ready = True
 
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
@@ -175,8 +173,6 @@ class ServiceRegistry(GenServer):
 
     def choose_now(self, procedure: str) -> object:
         """Return what `Choose` is answered with, if it can be at once; else None."""
-        if not self._is_ready:
-            return None
         now = self._system.now()
         known = self._known.get(procedure)
         if known is not None and now < known.until:
@@ -194,7 +190,7 @@ class ServiceRegistry(GenServer):
 
     def handler_now(self, procedure: str) -> object:
         """Return what `GetHandler` is answered with."""
-        return self._handler(procedure) if self._is_ready else None
+        return self._handler(procedure)
 
     # Own services
 
