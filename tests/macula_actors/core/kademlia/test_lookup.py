@@ -24,7 +24,7 @@ from tests.macula_actors.core.kademlia.networks import (
 TARGET = NodeId(bytes(32))
 OWN = NodeId(b"\xff" * 32)
 SEEDS = st.integers(0, 2**32)
-FEW = settings(max_examples=20, deadline=None)  # networks take long to make
+FEW = settings(max_examples=20)  # networks take long to make
 
 
 def node(n, port=9443):

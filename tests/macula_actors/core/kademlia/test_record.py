@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from macula_actors.core.kademlia.node_id import NodeId
@@ -112,7 +112,6 @@ def test_the_order_of_the_map_does_not_matter(order):
     assert verified({key: value[key] for key in order}) == sealed()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_byte_that_is_changed_is_noticed(data):
     sent = bytearray(pack(sealed().to_value()))

@@ -410,7 +410,7 @@ def a_history(owner, key):
 HISTORIES = [record for owner in (0, 1, 5) for key in KEYS[:2] for record in a_history(owner, key)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(HISTORIES), st.permutations(HISTORIES), st.integers(0, 20))
 def test_whatever_the_order_two_stores_end_with_the_same(one, other, repeated):
     left, right = store(), store()
@@ -579,4 +579,4 @@ class Keeper(RuleBasedStateMachine):
 
 
 TestKeeper = Keeper.TestCase
-TestKeeper.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestKeeper.settings = settings(max_examples=50, stateful_step_count=40)

@@ -372,7 +372,7 @@ def times_dead(node, member, until):
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(3, 8), st.integers(0, 10_000), st.floats(0.0, 0.3))
 def test_over_a_lossy_network_the_dead_are_found_and_the_living_are_not_dead_for_long(size, seed, loss):
     exchange = Exchange(size, seed=seed, loss=loss)

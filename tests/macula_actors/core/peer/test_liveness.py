@@ -275,7 +275,7 @@ class AnsweringPeer(RuleBasedStateMachine):
 
 
 TestAnsweringPeer = AnsweringPeer.TestCase
-TestAnsweringPeer.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestAnsweringPeer.settings = settings(max_examples=50, stateful_step_count=40)
 
 
 def test_a_ping_that_was_not_due_measures_and_its_loss_means_nothing():

@@ -638,4 +638,4 @@ class PoolOwner(RuleBasedStateMachine):
 
 
 TestPoolOwner = PoolOwner.TestCase
-TestPoolOwner.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestPoolOwner.settings = settings(max_examples=100, stateful_step_count=50)
