@@ -20,6 +20,7 @@ __all__ = ["IDLE", "LATER", "Life", "LifeRunner", "RunQueue", "Timeouts", "Turn"
 
 FEW = 64  # discarded time-outs that are not worth a look
 STEPS = 256  # of processes in a row, before the loop looks at its sockets and timers again
+TURNS = 64  # of askers in a row, for the same reason
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class RunQueue:
     as several messages.
     """
 
-    __slots__ = ("_context", "_is_running", "_ready", "loop", "timeouts")
+    __slots__ = ("_context", "_is_running", "_ready", "_turns", "loop", "timeouts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -53,12 +54,33 @@ class RunQueue:
         self.timeouts = Timeouts(loop, self._context)
         self._ready: deque[LifeRunner] = deque()
         self._is_running = False  # or soon will be
+        self._turns = 0
 
     def put(self, runner: "LifeRunner") -> None:
         """Let ``runner`` go on soon. On a closed loop nothing does."""
         self._ready.append(runner)
         if not self._is_running:
             self._run_soon()
+
+    def run_at_once(self, deliver: Callable[..., None], *args: object) -> bool:
+        """Deliver a message, and let what can go on because of it do so before this returns, if none is at it.
+
+        Returns:
+            Whether the caller should let the loop have a turn now.
+        """
+        if self._is_running:
+            deliver(*args)
+            return True
+        self._is_running = True
+        try:
+            deliver(*args)
+        finally:
+            self._run()
+        self._turns += 1
+        if self._turns < TURNS:
+            return False
+        self._turns = 0
+        return True
 
     def _run_soon(self) -> None:
         self._is_running = True

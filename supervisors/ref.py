@@ -90,12 +90,12 @@ class Ref(ActorRef[Any]):
             raise OverloadedError(self, bound, request)
         future = loop.create_future()
         from_ = From(request, self, future, None if caller is None else caller.ref)
-        process.deliver_call(from_, from_ if wrap is None else wrap(request, from_))
+        message = from_ if wrap is None else wrap(request, from_)
         asked_at = loop.time()
         serial = None
         try:
-            if process.answers_at_once:
-                await asyncio.sleep(0)  # if it is idle it has answered by then
+            if process.system.run_queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once:
+                await asyncio.sleep(0)
             if timeout is not None and not future.done():
                 serial = process.timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
@@ -107,7 +107,7 @@ class Ref(ActorRef[Any]):
             if serial is not None:
                 process.timeouts.discard(serial)
             from_.close()
-            del process, future, from_  # an error that came by them refers to this frame
+            del process, future, from_, message  # an error that came by them refers to this frame
 
     async def _ask_from_afar(
         self,

@@ -10,11 +10,11 @@ from supervisors import (
     Kill,
     NoProcess,
     NoReply,
-    Refuse,
     Reply,
     ServerDownError,
     exit_signal,
 )
+from supervisors.testing import wait_until_idle
 
 
 class Plain(GenServer):
@@ -30,6 +30,39 @@ class Slow(GenServer):
     async def handle_call(self, seconds, from_):
         await asyncio.sleep(seconds)
         return Reply(seconds)
+
+
+class Later(GenServer):
+    """Refuses a call with the error that it was asked with, when a function comes by a cast, and runs that before."""
+
+    def handle_call(self, request, from_):
+        self.waiting = from_
+        return NoReply()
+
+    def handle_cast(self, function):
+        function()
+        self.waiting.refuse(self.waiting.request)
+
+
+async def test_an_idle_server_has_answered_when_nobody_else_had_a_turn(system):
+    server = await system.start(Plain)
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, "another")
+
+    await server.call("hello")
+
+    assert turns == []
+
+
+async def test_who_asks_again_and_again_leaves_others_their_turns(system):
+    server = await system.start(Plain)
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, "another")
+
+    for _ in range(100):
+        await server.call("hello")
+
+    assert turns == ["another"]
 
 
 async def test_an_idle_server_answers_before_a_timer_is_set(system):
@@ -82,14 +115,11 @@ async def test_an_answer_in_time_leaves_no_timer(system):
 async def test_a_refusal_is_not_reported_when_its_caller_is_cancelled_in_the_same_turn(system):
     reported = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    server = await system.start(Plain)
-    callers = []
+    server = await system.start(Later)
+    callers = [asyncio.create_task(server.call(ValueError("refused")))]
+    await wait_until_idle(system)
 
-    def cancel_and_refuse():
-        callers[0].cancel()
-        return Refuse(ValueError("refused"))
-
-    callers.append(asyncio.create_task(server.call(cancel_and_refuse)))
+    server.cast(callers[0].cancel)
     await asyncio.wait(callers)
     assert callers.pop().cancelled()
     gc.collect()

@@ -1,6 +1,6 @@
 """A node's services without a mesh: RoutingServer and PeerConnector are small servers of their names."""
 
-from collections import Counter
+from collections import Counter, deque
 from contextlib import asynccontextmanager
 
 from macula_actors.actors.services.advertisements import AdvertisementManager
@@ -71,6 +71,7 @@ class Dht:
 class Routing(GenServer):
     def init(self, dht):
         self.dht = dht
+        self.waiting = deque()  # timers of one instant come in any order
 
     def handle_call(self, request, from_):
         self.dht.counts[type(request).__name__] += 1
@@ -78,11 +79,12 @@ class Routing(GenServer):
             return NoReply()
         if self.dht.errors:
             return Refuse(self.dht.errors.pop(0))
-        send_after(self.dht.delay, self.actor_ref, (request, from_))
+        self.waiting.append((request, from_))
+        send_after(self.dht.delay, self.actor_ref, None)
         return NoReply()
 
     def handle_info(self, info):
-        match info:
+        match self.waiting.popleft():
             case LookUpValue(key), from_:
                 from_.reply(self.dht.records.get(key, ()))
             case StoreRecord(key, payload, ttl, durable), from_:
