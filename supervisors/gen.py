@@ -4,7 +4,7 @@ Erlang: gen, gen_server's client functions, and the process functions of ``erlan
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from supervisors.errors import CallTimeoutError, ServerDownError
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-async def call(server: Server, request: object, timeout: float | None = DEFAULT_TIMEOUT) -> Any:
+def call(server: Server, request: object, timeout: float | None = DEFAULT_TIMEOUT) -> Coroutine[Any, Any, Any]:
     """Ask ``server`` for an answer to ``request``; ``timeout`` in seconds, None for ever. As `Ref.call`.
 
     Raises:
@@ -45,9 +45,7 @@ async def call(server: Server, request: object, timeout: float | None = DEFAULT_
         OverloadedError: the mailbox is full.
     """
     ref = resolve(server)
-    if ref is None:
-        raise ServerDownError(NoProcess(), server, request)
-    return await ref.call(request, timeout=timeout)
+    return _nobody(server, request) if ref is None else ref.call(request, timeout=timeout)
 
 
 def cast(server: Server, request: object) -> None:
@@ -228,3 +226,7 @@ def abcast(systems: Iterable[System], name: str, request: object) -> None:
     """Cast ``request`` to the process registered as ``name`` in each System. Never fails."""
     for system in systems:
         cast((name, system), request)
+
+
+async def _nobody(server: Server, request: object) -> None:
+    raise ServerDownError(NoProcess(), server, request)

@@ -7,7 +7,7 @@ Erlang: what ``erlang:link/1``, ``monitor/2``, ``exit/2`` and ``process_flag(tra
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,7 @@ class Process(LifeRunner):
         "_starter",
         "_system",
         "_timers",
+        "_visitors",
         "answers_at_once",
         "max_mailbox",
         "ref",
@@ -108,6 +109,7 @@ class Process(LifeRunner):
         self._ports: list[Closeable] | None = None
         self._starter: asyncio.Future[Ref | None] | None = None
         self._debug: tuple[Debug, ...] | None = None
+        self._visitors: Context | None = None  # in which others run something as this process
         self._dropped = 0
         self._registered = False
         self.ref = Ref(self)
@@ -179,9 +181,11 @@ class Process(LifeRunner):
 
     def run_as(self, function: Callable[..., Any], *args: object) -> Any:
         """Return ``function(*args)``, run as if this process ran it: what is the process's own can be touched."""
-        context = copy_context()
-        context.run(_current.set, self.ref)
-        return context.run(function, *args)
+        if _current.get(None) is self.ref:
+            return function(*args)
+        if self._visitors is None:
+            self._visitors = self._context.copy()
+        return self._visitors.run(function, *args)
 
     def family(self) -> "Iterable[tuple[object, ChildState]]":
         """Return the ids and states of the children that it supervises, in start order."""
@@ -485,7 +489,7 @@ class Process(LifeRunner):
         starter, self._starter = self._starter, None
         if starter is not None and not starter.done():
             starter.set_exception(start_error(reason))
-        del self._context
+        del self._context, self._visitors
 
     # Pykka's side
 

@@ -3,10 +3,10 @@
 Erlang: macula_peer_connector:send_message/4 and, missing there, an answer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
@@ -18,7 +18,7 @@ from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message
 from macula_actors.errors import CallTimeoutError, ConnectionLostError, MaculaError, OverloadedError
 from macula_actors.transport.interface import Address, ConnectionOwner
-from supervisors import CallError, Ref, Server, System, call, current
+from supervisors import CallError, Ref, RequestId, Server, System, call, current
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
 
@@ -50,6 +50,7 @@ __all__ = [
     "deny",
     "gateways",
     "peers",
+    "peers_in",
     "request",
     "send_message",
     "set_accepting",
@@ -237,14 +238,14 @@ async def send_message(server: Server, contact: Contact, message: Message, timeo
     await _exchange(server, contact, message, timeout, wants_reply=False)
 
 
-async def request(
+def request(
     server: Server,
     contact: Contact,
     message: Message,
     timeout: float = DEFAULT_TIMEOUT,
     *,
     connect_timeout: float | None = None,
-) -> Message:
+) -> Coroutine[Any, Any, Message]:
     """Send ``message`` to ``contact`` and return what it answers. Arguments as for `send_message`.
 
     ``connect_timeout``: seconds, if fewer than ``timeout``, in which there must be a connection.
@@ -255,8 +256,7 @@ async def request(
         RemoteProtocolError: the peer answered nothing, or nothing that can be read.
         MaculaError: what `send_message` raises.
     """
-    reply: Message = await _exchange(server, contact, message, timeout, connect_timeout, wants_reply=True)
-    return reply
+    return _exchange(server, contact, message, timeout, connect_timeout, wants_reply=True)
 
 
 async def close_connection(server: Server, contact: Contact) -> bool:
@@ -267,6 +267,15 @@ async def close_connection(server: Server, contact: Contact) -> bool:
 async def peers(server: Server) -> tuple[PeerUp, ...]:
     """Return the connections that there are, oldest first; there may be several to a node."""
     connections: tuple[PeerUp, ...] = await call(server, GetPeers())
+    return connections
+
+
+def peers_in(answer: RequestId) -> tuple[PeerUp, ...]:
+    """Return what `GetPeers` was answered with: nothing if the connector is gone; the next one tells."""
+    try:
+        connections: tuple[PeerUp, ...] = answer.result()
+    except CallError:
+        return ()
     return connections
 
 

@@ -15,7 +15,7 @@ from macula_actors.core.kademlia.record import DEFAULT_TTL
 from macula_actors.errors import LocalProtocolError
 from macula_actors.messages.bootstrap import BootstrapStats, Get, GetStats, HandleDhtQuery, Put
 from macula_actors.messages.names import BOOTSTRAP_REGISTRY, PEER_CONNECTOR, ROUTING_SERVER
-from macula_actors.messages.peer import GetPeers, PeerDown, PeerUp
+from macula_actors.messages.peer import GetPeers, PeerDown, PeerUp, peers_in
 from macula_actors.messages.routing_server import FindClosest, RoutingStats
 from macula_actors.messages.routing_server import GetStats as GetRoutingStats
 from supervisors import (
@@ -107,11 +107,7 @@ class BootstrapServer(GenServer):
     # Counts
 
     def _learn_peers(self, reqid: RequestId) -> None:
-        try:
-            ups: tuple[PeerUp, ...] = reqid.result()
-        except CallError:  # the connector is not there; the next one tells of each peer
-            return
-        for up in ups:
+        for up in peers_in(reqid):
             self._met(up)
 
     def _met(self, up: PeerUp) -> None:

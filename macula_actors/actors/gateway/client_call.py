@@ -17,7 +17,7 @@ __all__ = ["ClientCall", "MakeCall", "Order"]
 
 
 class MakeCall(Protocol):
-    """`macula_actors.messages.rpc.call`."""
+    """`macula_actors.messages.calling.call`."""
 
     def __call__(self, procedure: str, args: Any, *, timeout: float) -> Awaitable[Any]:
         """Return the result of the call; ``timeout`` in seconds."""

@@ -19,7 +19,7 @@ from macula_actors.core.rpc.failure import Code, failure, through
 from macula_actors.core.wire.messages import Call
 from macula_actors.core.wire.messages import Reply as CallReply
 from macula_actors.errors import RefusedError
-from macula_actors.messages import rpc
+from macula_actors.messages import calling, rpc
 from macula_actors.messages.gateway import GATEWAY_CAPABILITY, CallForClient, GatewayRpcStats, GetStats, Ready
 from macula_actors.messages.names import GATEWAY, GATEWAY_RPC, RPC_WORKERS
 from macula_actors.messages.peer import Abandoned, Inbound
@@ -89,7 +89,7 @@ class GatewayRpc(GenServer):
     @override
     def init(self, config: GatewayConfig, make: MakeCall | None = None) -> None:
         self.config = config
-        self._make = make or partial(rpc.call, options=rpc.CallOptions(json=config.security is Security.OPEN))
+        self._make = make or partial(calling.call, options=rpc.CallOptions(json=config.security is Security.OPEN))
         self._system = System.current()
         self._calls: dict[tuple[Ref, bytes], _Made] = {}
         self._starting: dict[RequestId, _Made] = {}

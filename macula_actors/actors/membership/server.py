@@ -32,11 +32,11 @@ from macula_actors.messages.peer import (
     Inbound,
     PeerDown,
     PeerUp,
+    peers_in,
 )
 from macula_actors.messages.routing_server import Learned
 from macula_actors.messages.service_registry import forget_node
 from supervisors import (
-    CallError,
     Continue,
     Down,
     From,
@@ -147,11 +147,7 @@ class Membership(GenServer):
     # Peers
 
     def _learn_peers(self, reqid: RequestId) -> None:
-        try:
-            ups: tuple[PeerUp, ...] = reqid.result()
-        except CallError:  # the connector is not there; the next one tells of each connection
-            return
-        for up in ups:
+        for up in peers_in(reqid):
             self._up(up)
 
     def _up(self, up: PeerUp) -> None:

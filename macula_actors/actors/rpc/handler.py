@@ -18,9 +18,9 @@ from macula_actors.config import RpcConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.failure import Code, failure
 from macula_actors.core.wire.messages import Call, Cancel, Reply, RpcRoute
-from macula_actors.errors import MaculaError, OverloadedError, RefusedError
+from macula_actors.errors import OverloadedError, RefusedError
 from macula_actors.messages.names import GATEWAY_RPC, PEER_CONNECTOR, RPC_WORKERS
-from macula_actors.messages.peer import Abandoned, GetPeers, Inbound, PeerDown, PeerUp
+from macula_actors.messages.peer import Abandoned, GetPeers, Inbound, PeerDown, PeerUp, peers_in
 from macula_actors.messages.rpc import (
     GetStats,
     GivenUp,
@@ -301,11 +301,7 @@ class RpcHandler(GenServer):
 
     def _take_peers(self, request: RequestId) -> None:
         self._peers = None
-        try:
-            peers: tuple[PeerUp, ...] = request.result()
-        except (MaculaError, SupervisorsError):
-            return  # the next connector tells of each
-        for each in peers:
+        for each in peers_in(request):
             self._peer_up(each)
 
     def _peer_up(self, up: PeerUp) -> None:

@@ -8,7 +8,7 @@ from macula_actors.actors.rpc.handler import RpcHandler
 from macula_actors.config import RpcConfig
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.rpc.provider import Provider
-from macula_actors.messages import rpc
+from macula_actors.messages import calling, rpc
 from macula_actors.messages.names import ROUTING_SERVER, RPC_HANDLER, RPC_WORKERS, SERVICE_REGISTRY
 from macula_actors.messages.routing_server import FindClosest
 from macula_actors.messages.service_registry import Choose, Discover, GetHandler, ReportFailed, discover
@@ -95,10 +95,10 @@ class RpcNode:
         self.book.providers[procedure] = tuple(_provider(procedure, each) for each in providers)
 
     async def call(self, args=None, procedure=ADD, **how):
-        return await rpc.call(procedure, args, system=self.system, **how)
+        return await calling.call(procedure, args, system=self.system, **how)
 
     async def call_node(self, whom, args=None, procedure=ADD, **how):
-        return await rpc.call_node(whom.node_id, procedure, args, system=self.system, **how)
+        return await calling.call_node(whom.node_id, procedure, args, system=self.system, **how)
 
     async def reported(self):
         """Return which providers its registry was told that they failed."""

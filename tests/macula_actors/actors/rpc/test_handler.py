@@ -17,7 +17,7 @@ from macula_actors.errors import (
     RefusedError,
     RemoteCallError,
 )
-from macula_actors.messages import rpc
+from macula_actors.messages import calling
 from macula_actors.messages.gateway import CallForClient, Relay
 from macula_actors.messages.names import (
     GATEWAY_MESH,
@@ -517,7 +517,7 @@ async def test_a_hop_that_lets_a_call_wait_takes_that_from_its_time():
         await busy(hop)
 
         with pytest.raises(CallTimeoutError):
-            await rpc.call_node(provider.contact.node_id, ADD, None, timeout=1.0, system=caller.system)
+            await calling.call_node(provider.contact.node_id, ADD, None, timeout=1.0, system=caller.system)
 
         assert await slow == 0.5
         (route,) = provider.handled

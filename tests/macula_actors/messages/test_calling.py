@@ -19,7 +19,7 @@ from macula_actors.errors import (
     RemoteCallError,
     RemoteProtocolError,
 )
-from macula_actors.messages import rpc
+from macula_actors.messages import calling
 from macula_actors.messages.rpc import CallOptions, left_ms
 from supervisors import GenServer, Reply
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
@@ -224,7 +224,7 @@ async def test_a_node_calls_itself_by_its_id(sum_of):
 
 async def test_a_handler_calls_others_itself(sum_of):
     async def add_elsewhere(args):
-        return await rpc.call("elsewhere", args)  # of the node that it runs at
+        return await calling.call("elsewhere", args)  # of the node that it runs at
 
     async with rpc_mesh() as mesh:
         caller, middle, provider = await mesh.nodes(3)
