@@ -113,15 +113,21 @@ class Connection(EngineEvents):
             self._own_streams.add(stream_id)
         return stream_id
 
-    def send(self, stream_id: int, data: bytes, *, end_stream: bool = True) -> None:
-        """Send ``data`` on a stream; on one that is no more, nothing happens. Look at `has_room` before."""
+    def send(self, stream_id: int, data: bytes, *, end_stream: bool = True, at_once: bool = False) -> None:
+        """Send ``data`` on a stream; on one that is no more, nothing happens. Look at `has_room` before.
+
+        It waits for what else is sent in this turn of the loop, to share a packet, unless that is full or ``at_once``.
+        """
         if not self.is_closed:
             self.queued_bytes += len(data)
             self._unsent_bytes += len(data)
             self._untransmitted += len(data)
             self._quic.send_stream_data(stream_id, data, end_stream=end_stream)
             if self._untransmitted < self._enough:
-                self._endpoint.touch(self)
+                if at_once:
+                    self._endpoint.send_at_once(self)
+                else:
+                    self._endpoint.touch(self)
             else:
                 self._enough = ENOUGH_BYTES  # the first packet goes at once: the peer works while this side goes on
                 self._endpoint.send_now(self)
@@ -212,7 +218,7 @@ class Connection(EngineEvents):
         self._arm()
         if self.is_closed:
             self._quic.drain(self)  # with nobody to tell, a close is over at once
-        else:
+        elif self._starved or self._full:
             self._tell_writable()
         return datagrams
 
@@ -300,7 +306,8 @@ class Connection(EngineEvents):
         self._quic.drain(self)
         self._failed.clear()
         self._tell_frames()
-        self._tell_writable()
+        if self._starved or self._full:
+            self._tell_writable()
 
     def _take_frames(self, stream_id: int, reader: FrameReader, *, end_stream: bool) -> bool:
         """Put what ``reader`` has into the list for the owner, the stream's end with the last; False: it is stuck."""
@@ -366,11 +373,15 @@ class Connection(EngineEvents):
             self._partial_since.pop(stream_id, None)
 
     def _tell_frames(self) -> None:
-        if self._arrived:
-            frames, self._arrived = self._arrived, []
-            if self._owner is None:
-                self._untold_bytes += sum(_UNTOLD_BYTES + _payload_bytes(item) for item in frames)
-            self._tell(lambda owner: owner.frames_received(frames))
+        if not self._arrived:
+            return
+        frames, self._arrived = self._arrived, []
+        if self._owner is not None and not self._untold and not self.is_closed:
+            self._owner.frames_received(frames)  # as `_tell` does
+            return
+        if self._owner is None:
+            self._untold_bytes += sum(_UNTOLD_BYTES + _payload_bytes(item) for item in frames)
+        self._tell(lambda owner: owner.frames_received(frames))
 
     def _fail_stream(self, stream_id: int, error: MaculaError) -> None:
         if stream_id not in self._failed:
@@ -420,7 +431,7 @@ class Connection(EngineEvents):
 
     def _due_at(self) -> float | None:
         at = self._quic.timer()
-        if self.dialled or self.is_established or self.is_closed:
+        if self.is_established or self.dialled or self.is_closed:
             return at
         return self._give_up_at if at is None else min(at, self._give_up_at)
 

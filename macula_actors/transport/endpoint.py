@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from typing import Final, ParamSpec, TypeVar
 
@@ -32,7 +33,7 @@ P = ParamSpec("P")
 VERSIONS: Final = (QuicProtocolVersion.VERSION_1,)
 MAX_RESETS: Final = 100  # a second; RFC 9000, 10.3.3: a flood of strangers' packets is not answered one by one
 ANSWER_ROUNDS: Final = 2  # of the loop, in which what came is answered as a rule; measured
-ACK_DELAY: Final = 0.001  # seconds that an acknowledgement waits for an answer to go with
+ACK_DELAY: Final = 0.01  # seconds that a lone datagram's acknowledgement waits for something to go with
 
 STRAYS: Final = frozenset({
     "begun",
@@ -75,6 +76,7 @@ class QuicEndpoint(DatagramReceiver):
             under one of `STRAYS`. Beside them, events: ``accepted``, ``unreachable``, ``engine_error`` and more.
         is_accepting: whether new connections are let in; those that there are stay.
         partial_bytes: of frames that have not come whole, over all connections.
+        now: the clock of the connections, in seconds.
 
     Raises:
         OSError: the address is in use, or not this host's.
@@ -94,7 +96,7 @@ class QuicEndpoint(DatagramReceiver):
         self.loop = asyncio.get_running_loop()
         self.counters: Counter[str] = Counter()
         self.partial_bytes = 0
-        self._network = network
+        self.now = network.now
         self._engine = engine
         self._accept = accept
         self.is_accepting = accept is not None
@@ -106,9 +108,11 @@ class QuicEndpoint(DatagramReceiver):
         self._connections: dict[Connection, dict[bytes, None]] = {}  # each with its ids
         self._peers: dict[Address, dict[Connection, None]] = {}
         self._touched: dict[Connection, None] = {}
+        self._lone: dict[Connection, None] = {}  # one datagram came, and nothing was sent since
         self._is_flushing = False  # soon
         self._is_answered = False  # something else than acknowledgements is to be sent
         self._is_urgent = False  # acknowledgements must not wait
+        self._ack_at = inf  # when acknowledgements that wait for an answer have waited enough
         self._ack_timer: asyncio.TimerHandle | None = None
         self._reset_second = 0.0
         self._resets = 0
@@ -124,10 +128,6 @@ class QuicEndpoint(DatagramReceiver):
     def connections(self) -> Sequence[Connection]:
         """All connections, also half open and closing ones, oldest first."""
         return list(self._connections)
-
-    def now(self) -> float:
-        """Return the clock of the connections, in seconds."""
-        return self._network.now()
 
     def dial(self, address: Address, owner: ConnectionOwner) -> Connection:
         """Begin a connection to ``address``; ``owner`` hears how it goes. Nobody gives up but the idle time-out.
@@ -177,18 +177,26 @@ class QuicEndpoint(DatagramReceiver):
         self.counters["datagrams"] += len(batch)
         self._is_flushing = True  # at the end of this
         self._is_answered = self._is_urgent = False
+        now = self.now()
         with self._turn():
-            self._hand_over(batch)
+            heard = self._hand_over(batch, now)
+        for connection in heard:
+            if connection not in self._touched and not connection.is_quiet():
+                self._touched[connection] = None
+                self._is_urgent = True
         self._is_flushing = False
         if self._is_answered:
             self._flush()
         elif self._is_urgent:
             self.loop.call_soon(self._flush_after, ANSWER_ROUNDS)
-        elif self._touched and self._ack_timer is None:
-            self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
+        if self._lone and self._ack_at == inf:
+            self._ack_at = now + ACK_DELAY
+            if self._ack_timer is None:
+                self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
 
-    def _hand_over(self, batch: Sequence[tuple[bytes, Address]]) -> None:
-        now = self.now()
+    def _hand_over(self, batch: Sequence[tuple[bytes, Address]], now: float) -> Sequence[Connection]:
+        """Give each connection its datagrams; return those that got some, perhaps twice."""
+        heard: list[Connection] = []
         routes = self._routes
         pending: list[bytes] = []
         receiver: Connection | None = None
@@ -202,6 +210,8 @@ class QuicEndpoint(DatagramReceiver):
             if connection is not receiver or address != sender:
                 if receiver is not None:
                     self._deliver(receiver, pending, sender, now)
+                if connection is not None:
+                    heard.append(connection)
                 pending, receiver, sender = [], connection, address
             if connection is None:
                 self._stray(data, address, now)
@@ -209,6 +219,7 @@ class QuicEndpoint(DatagramReceiver):
                 pending.append(data)
         if receiver is not None:
             self._deliver(receiver, pending, sender, now)
+        return heard
 
     @override
     def unreachable(self, address: Address) -> None:
@@ -218,8 +229,17 @@ class QuicEndpoint(DatagramReceiver):
 
     def _deliver(self, connection: Connection, datagrams: list[bytes], sender: Address, now: float) -> None:
         self.counters["delivered"] += len(datagrams)
-        self.attempt(connection, connection.receive, datagrams, sender, now)
-        self._acknowledge(connection, len(datagrams))
+        try:
+            connection.receive(datagrams, sender, now)
+        except Exception as error:
+            self._broken(connection, error)
+        if connection not in self._connections:
+            return
+        if len(datagrams) == 1 and connection not in self._lone:
+            self._lone[connection] = None  # acknowledged with an answer, if one comes soon: each packet costs time
+        else:
+            self._touched[connection] = None
+            self._is_urgent = True  # RFC 9000, 13.2.2: every second one is acknowledged at once
 
     def _stray(self, data: bytes, address: Address, now: float) -> None:
         """Handle a datagram of no known connection, and count it."""
@@ -344,6 +364,7 @@ class QuicEndpoint(DatagramReceiver):
             del self._routes[connection_id]
         self._moved(connection, None)
         self._touched.pop(connection, None)
+        self._answered(connection)
         if not connection.dialled:
             self._admission.closed(connection.first_address[0], established=connection.is_established)
 
@@ -356,9 +377,18 @@ class QuicEndpoint(DatagramReceiver):
                 self._is_flushing = True
                 self.loop.call_soon(self._flush)
 
+    def send_at_once(self, connection: Connection) -> None:
+        """Send what ``connection`` has to send: at the end of the batch that is being handed over, or else now."""
+        if self._is_flushing:
+            self.touch(connection)
+        else:
+            self.send_now(connection)
+
     def send_now(self, connection: Connection) -> None:
         """Send what ``connection`` has to send."""
         if connection in self._connections:
+            self._touched.pop(connection, None)
+            self._answered(connection)
             self.attempt(connection, self._send, connection, self.now())
 
     def attempt(self, connection: Connection, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -366,17 +396,13 @@ class QuicEndpoint(DatagramReceiver):
         try:
             return step(*args, **kwargs)
         except Exception as error:
-            self.counters["engine_error"] += 1
-            logger.opt(exception=error).error("{}: the engine {} failed", connection, self._engine.name)
-            connection.fail(ConnectionLostError("local", CloseCode.INTERNAL, f"engine error: {error!r}"))
+            self._broken(connection, error)
             return None
 
-    def _acknowledge(self, connection: Connection, count: int) -> None:
-        """Have ``count`` datagrams acknowledged: with an answer, if there is one soon, for each packet costs time."""
-        if connection in self._connections:
-            self._touched[connection] = None
-            # RFC 9000, 13.2.2: every second one is acknowledged at once
-            self._is_urgent = self._is_urgent or count > 1 or not connection.is_quiet()
+    def _broken(self, connection: Connection, error: Exception) -> None:
+        self.counters["engine_error"] += 1
+        logger.opt(exception=error).error("{}: the engine {} failed", connection, self._engine.name)
+        connection.fail(ConnectionLostError("local", CloseCode.INTERNAL, f"engine error: {error!r}"))
 
     def _flush_after(self, rounds: int) -> None:
         if rounds:
@@ -386,26 +412,39 @@ class QuicEndpoint(DatagramReceiver):
 
     def _flush_late(self) -> None:
         self._ack_timer = None  # it is left to run when an answer comes first: that is cheaper than to cancel it
-        self._flush()
+        delay = self._ack_at - self.now()
+        if delay <= 0:
+            self._touched |= self._lone
+            self._flush()
+        elif delay < inf:
+            self._ack_timer = self.loop.call_later(delay, self._flush_late)
 
     def _flush(self) -> None:
         self._is_flushing = False
-        self._transmit()
-
-    def _transmit(self) -> None:
         touched, self._touched = self._touched, {}
         now = self.now()
         for connection in touched:
+            self._answered(connection)
             if connection in self._connections:
-                self.attempt(connection, self._send, connection, now)
+                try:
+                    self._send(connection, now)
+                except Exception as error:
+                    self._broken(connection, error)
+
+    def _answered(self, connection: Connection) -> None:
+        """Have no acknowledgement of ``connection`` wait: it goes with what is sent now."""
+        self._lone.pop(connection, None)
+        if not self._lone:
+            self._ack_at = inf
 
     def _send(self, connection: Connection, now: float) -> None:
         datagrams = connection.transmit(now)
         if len(datagrams) == 1:
-            self._send_to(connection, [datagrams[0][0]], datagrams[0][1])
-            return
-        for target, group in groupby(datagrams, _ADDRESS):
-            self._send_to(connection, [data for data, _ in group], target)
+            data, target = datagrams[0]
+            self._send_to(connection, [data], target)
+        elif datagrams:
+            for target, group in groupby(datagrams, _ADDRESS):
+                self._send_to(connection, [data for data, _ in group], target)
 
     def _send_to(self, connection: Connection, batch: list[bytes], target: Address) -> None:
         self._socket.send(batch, target)

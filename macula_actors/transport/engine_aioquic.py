@@ -28,7 +28,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 
 from macula_actors.transport.credentials import Credentials
-from macula_actors.transport.engine_connection import LibraryEngine, QuicEngineConnection, event_table, silence
+from macula_actors.transport.engine_connection import (
+    ACK_PATIENCE,
+    LibraryEngine,
+    QuicEngineConnection,
+    event_table,
+    silence,
+)
 from macula_actors.transport.interface import Address, QuicSettings
 
 __all__ = ["AioquicEngine"]
@@ -39,6 +45,10 @@ _EVENTS = event_table(aioquic_events)
 # then, and the timer is for the same instant again, for ever where time only moves between timers. RFC 9002, 6.1.2.
 _CLOCK_GRANULARITY = 1e-6  # seconds
 
+
+# A dialler makes a key for each that it offers. aioquic offers P-384 and X448 too, which take ten times as long; all
+# peers have one of these. RFC 8446, 9.1: P-256 must be there, X25519 should.
+_GROUPS = (tls.Group.X25519, tls.Group.SECP256R1)
 
 _MIN_STREAM_FRAME = 16  # bytes; in less, no stream frame is worth beginning
 
@@ -134,9 +144,11 @@ class _Quic(QuicConnection):
             original_destination_connection_id=original_destination_connection_id,
             retry_source_connection_id=retry_source_connection_id,
         )
+        self.pending = self._events
         self.is_reading = True
         self.unsent_bytes = 0  # as of the last count, and all that was written since
         self._writing: dict[int, QuicStreamSender] = {}  # every sender that has unsent bytes
+        self._unacknowledged = 0  # packets of 1-RTT
         self._max_data = configuration.max_data
         self._max_stream_data = configuration.max_stream_data
 
@@ -198,6 +210,8 @@ class _Quic(QuicConnection):
         if not self._network_paths:  # an acceptor that nothing valid came to
             return []
         datagrams = super().datagrams_to_send(now)
+        if self._spaces[tls.Epoch.ONE_RTT].ack_at is None:
+            self._unacknowledged = 0
         if self._writing:
             self.count_unsent()
         return datagrams
@@ -216,8 +230,20 @@ class _Quic(QuicConnection):
         return sent
 
     @override
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        if self._is_client:
+            self.tls._supported_groups = [*_GROUPS]  # noqa: SLF001
+
+    @override
     def get_timer(self) -> float | None:
-        timer = super().get_timer()
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        if space is None or space.ack_at is None or self._unacknowledged > 1:
+            timer = super().get_timer()
+        else:
+            due, space.ack_at = space.ack_at, space.ack_at + ACK_PATIENCE
+            timer = super().get_timer()
+            space.ack_at = due
         return None if timer == math.inf else timer
 
     @override
@@ -246,11 +272,14 @@ class _Quic(QuicConnection):
     ) -> tuple[bool, bool]:
         # Of what a peer sends, aioquic raises nothing but this (fuzzed, and its TLS too): it then closes with it.
         try:
-            return super()._payload_received(context, plain, crypto_frame_required)
+            is_ack_eliciting, is_probing = super()._payload_received(context, plain, crypto_frame_required)
         except QuicConnectionError as error:
             if error.frame_type is None:  # aioquic would close with it as the application's
                 error.frame_type = QuicFrameType.PADDING
             raise
+        if is_ack_eliciting and context.epoch is tls.Epoch.ONE_RTT:
+            self._unacknowledged += 1
+        return is_ack_eliciting, is_probing
 
     @override
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:

@@ -4,6 +4,7 @@ aioquic and qh3 name their events and most of their methods alike; the rest is e
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeAlias
@@ -12,7 +13,12 @@ from typing_extensions import override
 
 from macula_actors.transport.interface import Address, Engine, EngineConnection, EngineEvents
 
-__all__ = ["EventTable", "LibraryEngine", "Quic", "QuicEngineConnection", "event_table", "silence"]
+__all__ = ["ACK_PATIENCE", "EventTable", "LibraryEngine", "Quic", "QuicEngineConnection", "event_table", "silence"]
+
+# Both libraries acknowledge after 1 ms, in a datagram of its own if nothing else is to be sent: often one that the next
+# request or reply would have carried. So a lone packet waits for that, so many seconds more. With the
+# 1 ms that is less than the max_ack_delay of 25 ms that they announce. RFC 9000, 13.2.1 and 13.2.2.
+ACK_PATIENCE: Final = 0.01
 
 EventTable: TypeAlias = Mapping[type, Callable[[EngineEvents, Any], None]]
 
@@ -23,9 +29,7 @@ class Quic(Protocol):
     """What `QuicEngineConnection` asks of a library's connection, as its adapter has made it fit."""
 
     host_cid: bytes
-
-    def next_event(self) -> Any:
-        """Return what happened next, or None."""
+    pending: deque[Any]  # what happened and was not told yet, the next first
 
     def receive(self, datagrams: Sequence[bytes], address: Address, now: float) -> None:
         """As in `EngineConnection`."""
@@ -147,9 +151,10 @@ class QuicEngineConnection(EngineConnection):
 
     @override
     def drain(self, events: EngineEvents) -> None:
-        next_event, table = self._quic.next_event, self._table
-        while (event := next_event()) is not None:
-            if (tell := table.get(type(event))) is not None:
+        pending, table = self._quic.pending, self._table
+        while pending:
+            event = pending.popleft()
+            if (tell := table.get(event.__class__)) is not None:
                 tell(events, event)
         if (closed := self._quic.close_event()) is not None:
             self._tell_end(closed, events)

@@ -23,7 +23,13 @@ from qh3.tls import SignatureAlgorithm
 from typing_extensions import override
 
 from macula_actors.transport.credentials import Credentials
-from macula_actors.transport.engine_connection import LibraryEngine, QuicEngineConnection, event_table, silence
+from macula_actors.transport.engine_connection import (
+    ACK_PATIENCE,
+    LibraryEngine,
+    QuicEngineConnection,
+    event_table,
+    silence,
+)
 from macula_actors.transport.interface import Address, EngineEvents, QuicSettings
 
 __all__ = ["Qh3Engine"]
@@ -34,6 +40,7 @@ _EVENTS = {kind: tell for kind, tell in event_table(qh3_events).items() if kind 
 # raised of a stream that is finished, ended or reset; of a connection, by qh3 and by its core
 _ENDED: Final = (ValueError, QuicConnectionError, RuntimeError)
 _BLOCKED_RETRY: Final = 0.1  # seconds
+_LATE_ACK: Final = "ack_application"  # the core's timer for acknowledging 1-RTT packets
 _ACCEPTED: Final = 2  # in the core's report: how many packets were
 
 # qh3 offers no Ed25519 unless told so; the other keys are those of the peers that v0.8 runs.
@@ -102,7 +109,7 @@ class _Connection(QuicEngineConnection):
 
     @override
     def unsent_bytes(self) -> int:
-        return self._quic.get_send_buffer_size()
+        return self._quic.unsent_bytes()
 
     @override
     def reset_stream(self, stream_id: int, error_code: int) -> None:
@@ -138,7 +145,9 @@ class _Quic(QuicConnection):
             original_destination_connection_id=original_destination_connection_id,
             retry_source_connection_id=retry_source_connection_id,
         )
+        self.pending = self._events
         self.is_reading = True
+        self._unanswered = 0  # datagrams that came since one was sent
         self._blocked_until = 0.0
         self._closing_until: float | None = None
         self.pings: dict[int, int | None] = {}  # unanswered: their packet's number, or a later one's, once it was sent
@@ -189,9 +198,21 @@ class _Quic(QuicConnection):
             self._drain_core()
 
     def receive(self, datagrams: Sequence[bytes], address: Address, now: float) -> None:
-        """Take them all at once."""
-        if self._core is not None or self._close_event is None:  # else it was closed before it began
+        """Take them all at once, once the handshake is done without qh3's checks and its log."""
+        core = self._core
+        self._unanswered += len(datagrams)
+        if core is not None and self._handshake_complete:
+            core.receive_many_datagrams([*datagrams], address, now)
+            self._drain_core()
+        elif core is not None or self._close_event is None:  # else it was closed before it began
             self.receive_many_datagrams([*datagrams], address, now)
+
+    def unsent_bytes(self) -> int:
+        """Return what `get_send_buffer_size` does, once the handshake is done straight from the core."""
+        core = self._core
+        if core is None or self._close_event is not None or not self._handshake_complete:
+            return self.get_send_buffer_size()
+        return core.get_send_buffer_size()
 
     def write(self, stream_id: int, data: bytes, end_stream: bool) -> None:  # noqa: FBT001 -- as `send_stream_data`
         """Do what `send_stream_data` does, once the handshake is done without its book-keeping."""
@@ -252,6 +273,8 @@ class _Quic(QuicConnection):
             # The address is not validated, and what may be sent to it (RFC 9000, 8.1) is too little for the next
             # packet: qh3 raises, now and each time until more comes in. Its timer stays due.
             self._blocked_until = now + _BLOCKED_RETRY
+        if datagrams:
+            self._unanswered = 0
         if self.pings:
             newest = max(self._outstanding(), default=None)
             self.pings = {uid: newest if sent is None else sent for uid, sent in self.pings.items()}
@@ -261,8 +284,13 @@ class _Quic(QuicConnection):
 
     @override
     def get_timer(self) -> float | None:
-        timer = super().get_timer()
-        return timer if timer is None else max(timer, self._blocked_until, self._closing_until or 0.0)
+        timer = None if self._core is None else self._core.get_timer()
+        if timer is None:
+            return None
+        kind, at = timer
+        if kind == _LATE_ACK and self._unanswered <= 1 and not self.unsent_bytes():
+            at += ACK_PATIENCE
+        return max(at, self._blocked_until, self._closing_until or 0.0)
 
     @override
     def handle_timer(self, now: float) -> None:
@@ -292,8 +320,8 @@ class _Quic(QuicConnection):
     def _drain_core(self) -> None:
         # The core grants credit for what is taken from it. What is not stream data waits there behind it: not so the
         # connection's end; and reading goes on until the handshake is confirmed, which is told in the same way.
-        core = self._require_core()
-        if not self.is_reading and self._handshake_confirmed and core.state == "connected":
+        core = self._core
+        if core is None or (not self.is_reading and self._handshake_confirmed and core.state == "connected"):
             return
         while core.has_events:
             try:

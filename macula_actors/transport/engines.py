@@ -4,7 +4,6 @@ from typing import Literal, TypeAlias
 
 from macula_actors.errors import MaculaError
 from macula_actors.transport.credentials import Credentials
-from macula_actors.transport.engine_aioquic import AioquicEngine
 from macula_actors.transport.interface import Engine, QuicSettings
 
 __all__ = ["EngineMissingError", "EngineName", "engine"]
@@ -25,7 +24,7 @@ def engine(name: EngineName, credentials: Credentials, settings: QuicSettings) -
     """
     match name:
         case "aioquic":
-            return AioquicEngine(credentials, settings)
+            return _aioquic(credentials, settings)
         case "qh3":
             return _qh3(credentials, settings)
         case "auto":
@@ -38,7 +37,13 @@ def _fastest(credentials: Credentials, settings: QuicSettings) -> Engine:
     try:
         return _qh3(credentials, settings)
     except EngineMissingError:
-        return AioquicEngine(credentials, settings)
+        return _aioquic(credentials, settings)
+
+
+def _aioquic(credentials: Credentials, settings: QuicSettings) -> Engine:
+    from macula_actors.transport.engine_aioquic import AioquicEngine  # noqa: PLC0415 -- 4 MB, and qh3 does without
+
+    return AioquicEngine(credentials, settings)
 
 
 def _qh3(credentials: Credentials, settings: QuicSettings) -> Engine:

@@ -42,9 +42,7 @@ class UdpNetwork(Network):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
 
-    @override
-    def now(self) -> float:
-        return time.monotonic()  # uvloop's own clock counts whole milliseconds, too coarse for pacing
+    now = staticmethod(time.monotonic)  # uvloop's own clock counts whole milliseconds, too coarse for pacing
 
     @override
     def open(self, address: Address, receiver: DatagramReceiver) -> DatagramSocket:
@@ -52,6 +50,9 @@ class UdpNetwork(Network):
 
     @override
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
+        address = _written_out(host)
+        if address is not None:
+            return [(address, port)]  # the system says the same, but in another thread
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         return list(dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found))
 
@@ -67,7 +68,7 @@ class UdpSocket(DatagramSocket):
         self._loop = loop
         self._receiver = receiver
         self._socket = _bind(address)
-        self._mapped = self._socket.family == socket.AF_INET6
+        self._is_ipv6 = self._socket.family == socket.AF_INET6
         self._fast = None if UdpSocketState is None else UdpSocketState(self._socket.fileno())
         self._closed = False
         self.dropped = 0
@@ -83,12 +84,16 @@ class UdpSocket(DatagramSocket):
     def send(self, datagrams: Sequence[bytes], address: Address) -> None:
         if self._closed:
             return
-        host, port = address
-        target = (_MAPPED + host, port) if self._mapped and ":" not in host else address
+        target = address
+        if self._is_ipv6 and ":" not in address[0]:
+            target = _MAPPED + address[0], address[1]
         if self._fast is not None and len(datagrams) > 1:
             datagrams = _send_many(self._fast, list(datagrams), target)
         for datagram in datagrams:
-            self._send_one(datagram, target)
+            try:
+                self._socket.sendto(datagram, target)
+            except OSError as error:
+                self._send_again(datagram, target, error)
 
     @override
     def close(self) -> None:
@@ -99,14 +104,15 @@ class UdpSocket(DatagramSocket):
             self._fast = None  # which holds a descriptor of its own
             self._socket.close()
 
-    def _send_one(self, datagram: bytes, target: Address) -> None:
-        for _ in range(2):  # the first error may be what another datagram met with
+    def _send_again(self, datagram: bytes, target: Address, error: OSError) -> None:
+        """Send what failed with ``error``, unless there is no room: the error may be what another datagram met with."""
+        if error.errno not in _TRANSIENT:
+            self._read_errors()
             try:
                 self._socket.sendto(datagram, target)
-            except OSError as error:
-                if error.errno in _TRANSIENT:
-                    break
-                self._read_errors()
+            except OSError as again:
+                if again.errno not in _TRANSIENT:
+                    self._read_errors()
             else:
                 return
         self.dropped += 1
@@ -135,13 +141,13 @@ class UdpSocket(DatagramSocket):
             return
         count = _FAST_BATCH
         while count >= _FAST_BATCH and len(batch) < MAX_BATCH:  # fewer: there are no more
-            received = self._fast.recv()
+            received: Any = self._fast.recv()
             count = len(received)
-            batch += [(data, peer(address)) for data, address in received]
+            batch += [(data, peer(address)) for data, address in received] if self._is_ipv6 else received
 
     def _peer(self, address: Any) -> Address:
         host, port = address[:2]
-        if self._mapped and host.startswith(_MAPPED):
+        if self._is_ipv6 and host.startswith(_MAPPED):
             host = host[len(_MAPPED) :]
         return host, port
 
@@ -153,6 +159,16 @@ class UdpSocket(DatagramSocket):
             except OSError:
                 return
             self._receiver.unreachable(self._peer(address))
+
+
+def _written_out(host: str) -> str | None:
+    """Return the IP address that ``host`` is, in its short form; None for a name, and for what has a zone."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_ntop(family, socket.inet_pton(family, host))
+        except OSError:
+            continue
+    return None
 
 
 def _send_many(fast: Any, datagrams: list[bytes], target: Address) -> list[bytes]:

@@ -32,8 +32,7 @@ from macula_actors.core.peer.close_codes import CloseCode, code_of
 from macula_actors.core.peer.contact import Contact, Key
 from macula_actors.core.peer.handshake import PeerInfo, Refused, Security
 from macula_actors.core.wire.decoder import decode_frame
-from macula_actors.core.wire.frame import Frame
-from macula_actors.core.wire.messages import Disconnect, Message
+from macula_actors.core.wire.messages import Disconnect
 from macula_actors.errors import BadProofError, ConnectionLostError, MaculaError, ProtocolError, RemoteProtocolError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
 from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Inbound, Resolved
@@ -200,7 +199,8 @@ class PeerConnection(GenServer):
             code = self._closing or CloseCode.NOT_CONNECTED
             return Refuse(ConnectionLostError("local", code, "not open for messages"))
         self._outgoing.begin(request, from_)
-        self._note_activity()
+        if not self._is_active:
+            self._note_activity()
         return _GO_ON
 
     @override
@@ -301,22 +301,25 @@ class PeerConnection(GenServer):
         if self.peer is not None:
             self._heard_at = now = self._system.now()
             self._upkeep.liveness.heard(now)
-            self._note_activity()
+            if not self._is_active:
+                self._note_activity()
             self._outgoing.pump(now)
-        return self._close_if_done() or _GO_ON
+        return _GO_ON if self._closing is None else self._close_if_done() or _GO_ON
 
     def _take_message(self, item: StreamFrame, peer: PeerInfo) -> NoReply | Stop:
         stream_id, frame, end_stream = item
+        if isinstance(frame, RemoteProtocolError):
+            return self._violated(stream_id, frame)
         try:
-            message = _message_in(frame)
+            message = None if frame is None else decode_frame(frame)
         except RemoteProtocolError as error:
             return self._violated(stream_id, error)
-        if stream_id in self._outgoing:
-            self._outgoing.answer(stream_id, message, end_stream=end_stream)
+        if self._outgoing.answer(stream_id, message, end_stream=end_stream):
+            pass
         elif isinstance(message, Disconnect):
             return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
         elif message is not None:
-            length = len(frame.payload) if isinstance(frame, Frame) else 0
+            length = 0 if frame is None else len(frame.payload)
             self._incoming.handle(stream_id, Inbound(peer, message, self.actor_ref), length)
         elif self._is_open and self._link is not None:
             self._link.finish_stream(stream_id)
@@ -350,9 +353,8 @@ class PeerConnection(GenServer):
     # Looking after it
 
     def _note_activity(self) -> None:
-        if not self._is_active:
-            self._is_active = True
-            self._schedule(self._system.now())
+        self._is_active = True
+        self._schedule(self._system.now())
 
     def _schedule(self, now: float) -> None:
         config = self.config
@@ -432,11 +434,3 @@ class PeerConnection(GenServer):
         if self._link is not None:
             self._outgoing.fail_all(error)
         return Stop(Shutdown(error))
-
-
-def _message_in(frame: Frame | RemoteProtocolError | None) -> Message | None:
-    if frame is None:
-        return None
-    if isinstance(frame, RemoteProtocolError):
-        raise frame
-    return decode_frame(frame)

@@ -126,7 +126,8 @@ class Incoming:
         if not self._link.has_room():
             self._link.abandon_stream(stream_id, CloseCode.OVERLOADED)
         elif message is not None:
-            self._link.send(stream_id, encode(message), end_stream=self._ends_answers)
+            # RFC 896, as for requests: with others being handled it may wait to share a packet
+            self._link.send(stream_id, encode(message), end_stream=self._ends_answers, at_once=not self._handling)
         elif self._ends_answers:
             self._link.send(stream_id, b"", end_stream=True)
 

@@ -67,11 +67,13 @@ class Outgoing:
                 return
             self._queued_bytes -= len(self._queue.popleft().exchange.frame)
 
-    def answer(self, stream_id: int, message: Message | None, *, end_stream: bool) -> None:
-        """Take what came on the stream of an exchange; None is the stream's end without a message."""
+    def answer(self, stream_id: int, message: Message | None, *, end_stream: bool) -> bool:
+        """Take what came on a stream; None is the stream's end without a message. False: it is no exchange's."""
         if message is None and not end_stream:
-            return
-        done = self._open.pop(stream_id)
+            return stream_id in self._open
+        done = self._open.pop(stream_id, None)
+        if done is None:
+            return False
         if not (end_stream and self._ends_requests):
             self._link.finish_stream(stream_id)
         if isinstance(message, Error):
@@ -80,6 +82,7 @@ class Outgoing:
             done.from_.refuse(RemoteProtocolError("no_answer", "the peer ended the stream without an answer"))
         else:
             done.from_.reply(message)
+        return True
 
     def fail(self, stream_id: int, error: MaculaError) -> None:
         """Give the exchange on a stream up because of ``error``."""
@@ -112,7 +115,8 @@ class Outgoing:
         if stream_id is None:
             return False
         exchange = waiting.exchange
-        link.send(stream_id, exchange.frame, end_stream=self._ends_requests)
+        # RFC 896: with others under way it may wait to share a packet
+        link.send(stream_id, exchange.frame, end_stream=self._ends_requests, at_once=not self._open)
         if self._ends_requests or exchange.wants_reply:
             self._open[stream_id] = waiting
         else:

@@ -24,22 +24,26 @@ class IdleConnections(Generic[C]):
 
     def __init__(self, timeouts: Mapping[Standing, float]) -> None:
         self._queues = {standing: _Queue[C](timeouts.get(standing, inf)) for standing in Standing}
-        self._standings: dict[C, Standing] = {}
+        self._queue_of: dict[C, _Queue[C]] = {}
 
     def __len__(self) -> int:
-        return len(self._standings)
+        return len(self._queue_of)
 
     def put(self, connection: C, standing: Standing, now: float) -> None:
         """Note that ``connection`` was used ``now`` and is idle since."""
-        self.discard(connection)
-        self._standings[connection] = standing
-        self._queues[standing].since[connection] = now
+        before, queue = self._queue_of.get(connection), self._queues[standing]
+        if before is queue:
+            queue.since.move_to_end(connection)
+        else:
+            self.discard(connection)
+            self._queue_of[connection] = queue
+        queue.since[connection] = now
 
     def discard(self, connection: C) -> None:
         """Take ``connection`` out: it is busy or closed."""
-        standing = self._standings.pop(connection, None)
-        if standing is not None:
-            del self._queues[standing].since[connection]
+        queue = self._queue_of.pop(connection, None)
+        if queue is not None:
+            del queue.since[connection]
 
     def least_dear(self) -> C | None:
         """Return the connection to evict; None if all are busy."""
@@ -53,7 +57,7 @@ class IdleConnections(Generic[C]):
         for queue in self._queues.values():
             while queue.next() <= now:
                 connection, _ = queue.since.popitem(last=False)
-                del self._standings[connection]
+                del self._queue_of[connection]
                 yield connection
 
     def next(self) -> float:

@@ -98,7 +98,14 @@ class Liveness:
 
     def heard(self, now: float) -> None:
         """Note that something authentic came from the peer."""
-        self._calm(now)
+        if self._lost is not None:
+            return
+        self._ping_at = now + self._config.keepalive
+        self._deadline = inf
+        self._timeout = self._config.pong_timeout
+        self._missed = 0
+        self._suspected = False
+        self._unanswered_since = None
 
     def ping_sent(self, uid: int, now: float) -> None:
         """Note that the ping that `due` asked for was sent."""
@@ -118,7 +125,7 @@ class Liveness:
 
     def ponged(self, uid: int, now: float) -> float | None:
         """Note the answer to a ping; return its round-trip time in seconds, None if that is not known any more."""
-        self._calm(now)
+        self.heard(now)
         sent_at = self._sent.pop(uid, None)
         if sent_at is None:
             return None
@@ -152,16 +159,6 @@ class Liveness:
     def next_due(self) -> float:
         """Return the instant at which `due` has something to say; infinity once the peer is lost."""
         return min(self._ping_at, self._deadline)
-
-    def _calm(self, now: float) -> None:
-        if self._lost is not None:
-            return
-        self._ping_at = now + self._config.keepalive
-        self._deadline = inf
-        self._timeout = self._config.pong_timeout
-        self._missed = 0
-        self._suspected = False
-        self._unanswered_since = None
 
     def _miss(self, now: float) -> None:
         self._missed += 1

@@ -5,6 +5,7 @@ import pytest
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.wire.frame import HEADER_BYTES, MAX_PAYLOAD_BYTES, Frame, encode_frame
 from macula_actors.errors import ConnectionLostError, OverloadedError, RefusedError, RemoteProtocolError
+from macula_actors.simulation import Link, SimNetwork
 from macula_actors.transport.connection import MAX_PARTIAL_BYTES, MAX_STREAMS, MAX_UNSENT_BYTES, MAX_UNTOLD_BYTES
 from macula_actors.transport.interface import QuicSettings, StreamFrame
 from tests.macula_actors.transport.nodes import BIG, HELLO, Owner, World
@@ -401,3 +402,80 @@ async def test_stop_sending_alone_loses_no_answer_under_way(world):
 
     assert dialler.payloads == [b"hello"]
     assert dialler.failed == []
+
+
+def close_by(world):
+    """Return two nodes a tenth of a millisecond apart."""
+    network = SimNetwork(link=Link(latency=0.0001))
+    hosts = network.host("one"), network.host("other")
+    return [world.node(at=(host, host.ipv4)) for host in hosts]
+
+
+@pytest.mark.parametrize("pause", [0.0006, 0.003, 0.009])  # less and more than the engines' own delay
+async def test_an_exchange_soon_after_another_takes_two_datagrams(pause):
+    async with World("qh3", is_simulated=True) as world:  # aioquic adds a probe where round trips are as short as this
+        one, other = close_by(world)
+        dialler, _ = await one.connect(other)
+        await settle()
+        before = one.endpoint.counters["datagrams"], other.endpoint.counters["datagrams"]
+
+        for _ in range(20):
+            await dialler.exchange()
+            await asyncio.sleep(pause)
+
+        assert one.endpoint.counters["datagrams"] - before[0] == 20
+        assert other.endpoint.counters["datagrams"] - before[1] == 20
+
+
+async def test_what_nothing_follows_is_acknowledged_within_the_delay_that_was_announced(world):
+    async with world:
+        one, other = close_by(world)
+        dialler, _ = await one.connect(other)
+        await settle()
+        before = other.endpoint.counters["datagrams"]
+
+        await dialler.exchange()
+        await asyncio.sleep(0.0006)
+        await dialler.exchange()
+        await asyncio.sleep(0.025)
+
+        assert other.endpoint.counters["datagrams"] - before > 2
+
+
+async def test_what_is_sent_at_once_does_not_wait_for_the_turn_to_end(world):
+    async with world:
+        one, other = close_by(world)
+        dialler, _ = await one.connect(other)
+        await settle()
+        link, peer = dialler.link, dialler.link.peer_connection_id
+        link.peer_connection_id = b"nothing was sent"
+
+        link.send(link.open_stream(), HELLO)
+        waited = link.peer_connection_id
+        await settle()
+        link.peer_connection_id = b"nothing was sent"
+        link.send(link.open_stream(), HELLO, at_once=True)
+
+        assert (waited, link.peer_connection_id) == (b"nothing was sent", peer)
+
+
+async def test_what_is_sent_at_once_in_answer_to_a_datagram_goes_with_its_acknowledgement(world):
+    class Eager(Owner):
+        def frames_received(self, frames):
+            super().frames_received(frames)
+            for frame in frames:
+                self.link.send(frame.stream_id, HELLO, at_once=True)
+
+    async with world:
+        one, other = close_by(world)
+        other.takes = False
+        dialler, _ = await one.connect(other)
+        eager = Eager()
+        eager.link = other.links[0]
+        eager.link.own(eager)
+        await settle()
+        before = one.endpoint.counters["datagrams"]
+
+        await asyncio.gather(dialler.exchange(), dialler.exchange())
+
+        assert one.endpoint.counters["datagrams"] - before == 1

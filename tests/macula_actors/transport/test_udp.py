@@ -192,7 +192,8 @@ async def test_a_name_has_addresses_and_an_address_is_its_own():
     network = UdpNetwork()
 
     assert ("127.0.0.1", 5) in await network.resolve("localhost", 5)
-    assert await network.resolve("::1", 5) == [("::1", 5)]
+    assert await network.resolve("127.0.0.1", 5) == [("127.0.0.1", 5)]
+    assert await network.resolve("::0001", 5) == [("::1", 5)]
     with pytest.raises(socket.gaierror):
         await network.resolve("no-such-name.invalid", 5)
 
