@@ -1,25 +1,56 @@
-"""The program that runs inside a node: ``--app MODULE:FUNCTION``, called with the node once it is started."""
+"""The program that runs inside a node: ``--app MODULE:FUNCTION``, called with the node once the rest is started.
 
+Erlang: ``application:start/2`` of a permanent application; here it is the last child of the node's root.
+"""
+
+import asyncio
 import importlib
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
+
+from typing_extensions import override
 
 from macula_actors.errors import ConfigError
+from supervisors import Continue, GenServer, Normal, Restart, Server, StartError, Stop, is_abnormal, start_child
 
-__all__ = ["Application", "load_application"]
+__all__ = ["APPLICATION", "PATIENCE", "Application", "Program", "load_application", "start_application"]
 
-Application: TypeAlias = Callable[[Any], Awaitable[None]]
-"""Takes the `macula_actors.node.Node`, advertises services, starts processes of its own; then it returns."""
+APPLICATION: Final = "macula_application"
+PATIENCE: Final = 2.0  # seconds that a start waits for the program to return
 
-_ALLOWED = "allowed: MODULE:FUNCTION, an async def that takes the node, found from the working directory"
+Application: TypeAlias = Callable[[Any], Awaitable[None] | None]
+"""Takes the `macula_actors.node.Node`, advertises services, starts processes; then it returns, or works on for ever.
+
+It runs in a process of its own. If it crashes it is called again, until the node's root gives up, and the node with it;
+when the node stops, it is cancelled before any other part ends.
+"""
+
+_ALLOWED: Final = "allowed: MODULE:FUNCTION, a def or async def that takes the node, found from the working directory"
+
+
+class Program(GenServer):
+    """The process that calls an `Application` once."""
+
+    @override
+    def init(self, application: Application, node: object) -> Continue:
+        return Continue((application, node))
+
+    @override
+    async def handle_continue(self, term: Any) -> Stop:
+        application, node = term
+        result = application(node)
+        if inspect.isawaitable(result):
+            await result
+        return Stop(Normal())
 
 
 def load_application(name: str) -> Application:
     """Return the function that ``name`` says.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none. Other errors are those of the module itself.
     """
     module_name, _, function_name = name.partition(":")
     if "" not in sys.path:
@@ -31,3 +62,20 @@ def load_application(name: str) -> Application:
     if not callable(function):
         raise ConfigError("app", name, _ALLOWED)
     return cast(Application, function)
+
+
+async def start_application(root: Server, application: Application, node: object) -> None:
+    """Have ``application`` run under ``root``, and wait until it has returned, or for a moment: it goes on by itself.
+
+    Raises:
+        StartError: it crashed before that; its error is the ``__cause__``.
+    """
+    spec = Program.child_spec(application, node, id=APPLICATION, name=APPLICATION, restart=Restart.TRANSIENT)
+    program = await start_child(root, spec)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reason = await program.wait_exit()
+    except TimeoutError:
+        return
+    if is_abnormal(reason):
+        raise StartError(reason, spec) from getattr(reason, "error", None)

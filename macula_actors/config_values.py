@@ -3,7 +3,7 @@
 Each reader takes any value and raises ``ValueError`` alone, with a text that says what is allowed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -15,12 +15,15 @@ from pydantic import PlainValidator, SecretStr
 from macula_actors.core import realm
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.handshake import Security
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT, Dialect
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.selector import Strategy
 
 __all__ = [
     "AUTO",
     "CALL_PATHS",
+    "DIALECTS",
     "OFF",
     "AppName",
     "CallPaths",
@@ -42,11 +45,14 @@ __all__ = [
     "Networks",
     "NodeName",
     "PathOrOff",
+    "PolicyName",
     "RealmName",
     "Seconds",
     "Secret",
     "SecurityName",
     "StrategyName",
+    "TopicDialect",
+    "TopicDialectName",
     "WholeSeconds",
     "is_wildcard",
 ]
@@ -82,6 +88,21 @@ class Mode(StrEnum):
     def is_bootstrap(self) -> bool:
         """Whether nodes of this mode run the bootstrap system."""
         return self in {Mode.BOOTSTRAP, Mode.HYBRID}
+
+
+class TopicDialect(StrEnum):
+    """How topics and patterns are written; see `DIALECTS`."""
+
+    DOTTED = "dotted"  # a.*.**
+    HASH = "hash"  # a.*.#
+    MQTT = "mqtt"  # a/+/#
+
+
+DIALECTS: Final[Mapping[TopicDialect, Dialect]] = {
+    TopicDialect.DOTTED: DOTTED,
+    TopicDialect.HASH: HASH,
+    TopicDialect.MQTT: MQTT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +285,8 @@ _LIST: Final = "a list of {}; as text, with commas"
 ModeName: TypeAlias = Annotated[Mode, PlainValidator(_member(Mode)), Kind(_names(Mode))]
 SecurityName: TypeAlias = Annotated[Security, PlainValidator(_member(Security)), Kind(_names(Security))]
 StrategyName: TypeAlias = Annotated[Strategy, PlainValidator(_member(Strategy)), Kind(_names(Strategy))]
+PolicyName: TypeAlias = Annotated[FullPolicy, PlainValidator(_member(FullPolicy)), Kind(_names(FullPolicy))]
+TopicDialectName: TypeAlias = Annotated[TopicDialect, PlainValidator(_member(TopicDialect)), Kind(_names(TopicDialect))]
 Engine: TypeAlias = Annotated[
     Literal["aioquic", "qh3", "auto"], PlainValidator(_choice("aioquic", "qh3", AUTO)), Kind("aioquic, qh3, auto")
 ]

@@ -4,15 +4,14 @@ Every part of it is a process under `system`, named as in `macula_actors.message
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
 from typing import Any, Final, Self
 
 from loguru import logger
 
-from macula_actors.admin.system import start_admin
-from macula_actors.application import load_application
+from macula_actors.application import load_application, start_application
 from macula_actors.config import SystemConfig, wall_clock_ms
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
@@ -26,7 +25,7 @@ from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import MaculaError
-from macula_actors.messages import advertisement, peer, pubsub, routing_server, rpc, service_registry
+from macula_actors.messages import advertisement, calling, peer, pubsub, routing_server, service_registry
 from macula_actors.messages.events import EventStream, Subscription
 from macula_actors.messages.names import (
     ADVERTISEMENT_MANAGER,
@@ -115,6 +114,9 @@ class Node:
         self._wall_clock_ms = wall_clock_ms
         self._endpoint: Endpoint | None = None
         self._root: Ref | None = None
+        self._options = CallOptions(
+            json=config.security is Security.OPEN, max_attempts=config.max_attempts, max_hops=config.max_hops
+        )
 
     # Its life
 
@@ -131,7 +133,7 @@ class Node:
         """Start all of its processes, and join the mesh if a bootstrap node answers; else it tries again and again.
 
         Raises:
-            StartError: one of them did not start; nothing is left of the others.
+            StartError: one of them, or the program, did not start; nothing is left of the others.
             ConfigError: the configuration names a file that can't be read, or a program that is not there.
         """
         application = None if self.config.app is None else load_application(self.config.app)
@@ -141,10 +143,12 @@ class Node:
             self._root = await self.system.start(Root, settings, name=ROOT)
             self._endpoint = await peer.address(self.server(ENDPOINT))
             if self.config.admin_socket is not None:
+                from macula_actors.admin.system import start_admin  # noqa: PLC0415 -- a node without does not need it
+
                 await start_admin(self, self.config.admin_socket)
             await self._join()
             if application is not None:
-                await application(self)
+                await start_application(self._root, application, self)
         except BaseException:
             await self.stop()
             raise
@@ -279,7 +283,7 @@ class Node:
             await self.trace(procedure, args, node_id=node_id, timeout=timeout, paths=paths, max_hops=max_hops)
         ).result
 
-    async def trace(
+    def trace(
         self,
         procedure: str,
         args: Value = None,
@@ -288,21 +292,17 @@ class Node:
         timeout: float | None = None,
         paths: Collection[Path] | None = None,
         max_hops: int | None = None,
-    ) -> Traced:
+    ) -> Coroutine[Any, Any, Traced]:
         """Do as `call`, or as `call_node`, and return the result with the way that the call took."""
         config = self.config
-        return await rpc.trace(
+        return calling.trace(
             procedure,
             args,
             node_id=None if node_id is None else _node_id(node_id),
             timeout=config.rpc_timeout if timeout is None else timeout,
             paths=config.paths if paths is None else paths,
             system=self.system,
-            options=CallOptions(
-                json=config.security is Security.OPEN,
-                max_attempts=config.max_attempts,
-                max_hops=config.max_hops if max_hops is None else max_hops,
-            ),
+            options=self._options if max_hops is None else self._options._replace(max_hops=max_hops),
         )
 
     # Events
@@ -312,8 +312,8 @@ class Node:
         pattern: str,
         callback: pubsub.Subscriber,
         *,
-        policy: FullPolicy = FullPolicy.DROP_OLDEST,
-        max_queued: int = pubsub.MAX_QUEUED,
+        policy: FullPolicy | None = None,
+        max_queued: int | None = None,
         is_ordered: bool = True,
     ) -> Subscription:
         """Have ``callback`` get each event that any node publishes to a topic that ``pattern`` matches, once.
@@ -324,8 +324,8 @@ class Node:
             pattern: a topic, or one with wildcards as segments: ``*`` is one segment, ``**`` any number of them.
             callback: a function, ``def`` or ``async def``, that takes an `Event`; or a process, which is called with it
                 and whose end ends the subscription. What it raises, or how slow it is, hurts only itself.
-            policy: what is done with an event when ``max_queued`` wait for it.
-            max_queued: events, at least 1.
+            policy: what is done with an event when ``max_queued`` wait for it; None: as configured.
+            max_queued: events, at least 1; None: as configured.
             is_ordered: whether events of one publisher come in its order; else each comes as it arrives.
 
         Raises:
@@ -333,7 +333,7 @@ class Node:
             OverloadedError: there are too many subscriptions here.
         """
         server = self.server(PUBSUB_HANDLER)
-        how: dict[str, Any] = {"policy": policy, "max_queued": max_queued, "is_ordered": is_ordered}
+        how = self._how(policy, max_queued, is_ordered=is_ordered)
         id_ = await pubsub.subscribe(server, pattern, callback, **how)
         return Subscription(server, id_, pattern)
 
@@ -341,20 +341,20 @@ class Node:
         self,
         pattern: str,
         *,
-        policy: FullPolicy = FullPolicy.DROP_OLDEST,
-        max_queued: int = pubsub.MAX_QUEUED,
+        policy: FullPolicy | None = None,
+        max_queued: int | None = None,
         is_ordered: bool = True,
     ) -> EventStream:
         """Return the events of ``pattern`` for an ``async for``, which ends the subscription when it is left.
 
         It begins with the loop, or before it with ``async with``. Arguments and errors are those of `subscribe`.
         """
-        validate_pattern(pattern)
-        server = self.server(PUBSUB_HANDLER)
-        return EventStream(server, pattern, policy=policy, max_queued=max_queued, is_ordered=is_ordered)
+        validate_pattern(pattern, self.config.dialect)
+        how = self._how(policy, max_queued, is_ordered=is_ordered)
+        return EventStream(self.server(PUBSUB_HANDLER), pattern, **how)
 
     async def publish(
-        self, topic: str, payload: Value = None, *, qos: int = 0, retain: bool = False, timeout: float = 5.0
+        self, topic: str, payload: Value = None, *, qos: int = 0, retain: bool = False, timeout: float | None = None
     ) -> None:
         """Publish ``payload`` to all subscribers of ``topic``, those of this node first.
 
@@ -364,7 +364,7 @@ class Node:
             qos: 0: it returns when the event is on the way to all nodes known to have subscribers. 1: when all of them
                 have acknowledged it; it is sent again until then, and delivered once.
             retain: whether it is kept for who subscribes later, in place of the one before.
-            timeout: seconds for all of it, at most 30.
+            timeout: seconds for all of it, at most 30; None: those of the configuration.
 
         Raises:
             ValueError: ``topic`` is no name of a topic, or ``qos`` neither 0 nor 1.
@@ -380,8 +380,9 @@ class Node:
             payload,
             qos=qos,
             retain=retain,
-            timeout=timeout,
+            timeout=self.config.publish_timeout if timeout is None else timeout,
             json=self.config.security is Security.OPEN,
+            dialect=self.config.dialect,
         )
 
     # Values in the DHT
@@ -461,6 +462,15 @@ class Node:
             except ServerDownError:
                 continue
         return found
+
+    def _how(self, policy: FullPolicy | None, max_queued: int | None, *, is_ordered: bool) -> dict[str, Any]:
+        """Return how a subscription is to be, as `pubsub.subscribe` takes it."""
+        return {
+            "policy": self.config.slow_subscriber if policy is None else policy,
+            "max_queued": self.config.max_queued_events if max_queued is None else max_queued,
+            "is_ordered": is_ordered,
+            "dialect": self.config.dialect,
+        }
 
     def _key(self, key: str | bytes) -> NodeId:
         return key_of(KeyKind.VALUE, key, realm=self.config.realm, security=self.config.security)

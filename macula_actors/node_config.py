@@ -15,13 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from typing_extensions import override
 
 from macula_actors.config_sources import MASK, Setting, Source, from_environment, from_toml, toml_line
 from macula_actors.config_values import (
     CALL_PATHS,
+    DIALECTS,
     OFF,
     AppName,
     CallPaths,
@@ -43,16 +43,21 @@ from macula_actors.config_values import (
     Networks,
     NodeName,
     PathOrOff,
+    PolicyName,
     RealmName,
     Seconds,
     Secret,
     SecurityName,
     StrategyName,
+    TopicDialect,
+    TopicDialectName,
     WholeSeconds,
     is_wildcard,
 )
 from macula_actors.core.endpoint import DEFAULT_PORT, Endpoint
 from macula_actors.core.peer.handshake import Security
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.pubsub.topic import Dialect
 from macula_actors.core.rpc.selector import Strategy
 from macula_actors.errors import ConfigError
 
@@ -71,7 +76,7 @@ def _key(default: Any, meaning: str, source: str = "ours") -> Any:
     return Field(default, description=meaning, json_schema_extra={"source": source})
 
 
-class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is frozen
+class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
     """The configuration of one node; frozen. Values are given as they are, or as text: ``"127.0.0.1:0"``.
 
     ``"auto"`` or None leaves a key to the node, and the properties say what that comes to; ``"none"`` switches off what
@@ -82,8 +87,8 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
         ConfigError: a key is unknown, or its value is not allowed. It names the first such key, and how many more.
     """
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
     )
 
     name: NodeName = _key("node", "what people call the node, in logs and tables", "NODE_NAME of macula_gateway")
@@ -109,7 +114,7 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
 
     health_host: Host = _key("127.0.0.1", "where HTTP for health and metrics listens")
     health_port: HealthPort = _key(None, "its port; auto: 8080 with a gateway, else none", "health_port of macula_root")
-    app: AppName = _key(None, "a program to run in the node, an async def that takes it")
+    app: AppName = _key(None, "a program to run in the node, a def or async def that takes it")
     admin: PathOrOff = _key(None, "the Unix socket for the other commands; auto: admin.sock in data_dir")
     log_level: LogLevel = _key("INFO", "which log lines are written", "lager's of sys.config")
 
@@ -123,6 +128,18 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
     max_waiting_calls: Count = _key(1024, "calls of others that wait for a worker; one more is refused")
     service_ttl: WholeSeconds = _key(300, "that an advertisement outlives its node", "macula_service_registry")
     cache_ttl: Seconds = _key(60.0, "that found providers are taken for true", "macula_service_registry")
+
+    topic_dialect: TopicDialectName = _key(
+        TopicDialect.DOTTED, "how topics are written: a.*.**, a.*.# or a/+/#; alike in the whole realm", "macula_client"
+    )
+    publish_timeout: Seconds = _key(5.0, "of a publication that names none; at most 30 count", "macula_pubsub_qos")
+    ack_timeout: Seconds = _key(2.0, "in which a node acknowledges events, or they are sent again until the deadline")
+    max_waiting_events: Count = _key(1024, "for one node; then who publishes waits, and a dead node is given up")
+    max_queued_events: Count = _key(1024, "for a subscriber that names no bound; then slow_subscriber")
+    slow_subscriber: PolicyName = _key(FullPolicy.DROP_OLDEST, "what is done then, if the subscriber names nothing")
+    max_subscriptions: Count = _key(10_000, "of this node; one more is refused")
+    subscription_ttl: WholeSeconds = _key(120, "that a subscription outlives its node", "240 in macula_pubsub_handler")
+    max_retained: Count = _key(10_000, "topics whose last value is kept here")
 
     dht_k: Count = _key(20, "contacts in a bucket, and holders of a record", "dht_k; paper, 2.2")
     dht_alpha: Count = _key(3, "queries in flight in a lookup of nodes", "dht_alpha; paper, 2.3")
@@ -141,7 +158,7 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
 
     def __init__(self, /, **values: Any) -> None:
         try:
-            super().__init__(_build_sources=((InitSettingsSource(type(self), values),), {}))
+            super().__init__(**values)
         except ValidationError as error:
             raise _config_error(error) from None  # it quotes secrets
         self._origins = dict.fromkeys(values, "option")
@@ -183,6 +200,11 @@ class NodeConfig(BaseSettings):  # noqa: PLW1641 -- pydantic hashes what is froz
     def gateway_endpoints(self) -> tuple[Endpoint, ...]:
         """The nodes to keep a session with."""
         return self.bootstrap if self.gateways is None else self.gateways
+
+    @property
+    def dialect(self) -> Dialect:
+        """How topics and patterns are written."""
+        return DIALECTS[self.topic_dialect]
 
     @property
     def http_port(self) -> int | None:

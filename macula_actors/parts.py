@@ -71,13 +71,7 @@ def parts(
             max_workers=config.max_workers,
             max_queued=config.max_waiting_calls,
         ),
-        pubsub=PubsubConfig(
-            identity=identity,
-            realm=config.realm,
-            security=config.security,
-            endpoint=advertised,
-            wall_clock_ms=wall_clock_ms,
-        ),
+        pubsub=_pubsub(config, identity, advertised, wall_clock_ms),
         membership=MembershipConfig(identity=identity),
         bootstrap=BootstrapConfig(
             identity=identity,
@@ -117,6 +111,24 @@ def _dht(config: NodeConfig, identity: Identity, wall_clock_ms: Callable[[], int
     )
 
 
+def _pubsub(
+    config: NodeConfig, identity: Identity, advertised: Endpoint | None, wall_clock_ms: Callable[[], int]
+) -> PubsubConfig:
+    defaults = PubsubConfig(identity=identity, realm=config.realm)
+    return PubsubConfig(
+        identity=identity,
+        realm=config.realm,
+        security=config.security,
+        endpoint=advertised,
+        dialect=config.dialect,
+        outbox=replace(defaults.outbox, ack_timeout=config.ack_timeout, max_queued=config.max_waiting_events),
+        max_subscriptions=config.max_subscriptions,
+        ttl=config.subscription_ttl,
+        max_retained=config.max_retained,
+        wall_clock_ms=wall_clock_ms,
+    )
+
+
 def _mesh(
     config: NodeConfig,
     identity: Identity,
@@ -129,7 +141,7 @@ def _mesh(
         identity=identity,
         realm=config.realm,
         realm_secret=config.read_realm_secret(),
-        capabilities=("pubsub", "rpc", SWIM_CAPABILITY, *gateway),
+        capabilities=("pubsub", "rpc", SWIM_CAPABILITY, pubsub.BATCH_CAPABILITY, *gateway),
         endpoint=advertised,
         security=config.security,
     )

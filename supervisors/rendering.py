@@ -3,26 +3,31 @@
 Erlang: what ``observer`` draws. Without a terminal it is plain text, the same for the same tree.
 """
 
-from rich.console import Console
-from rich.text import Text
-from rich.tree import Tree
+from typing import TYPE_CHECKING
 
 from supervisors.children import RESTARTING
 from supervisors.ref import Ref
 from supervisors.system import System
 from supervisors.tree import TreeNode
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
 __all__ = ["print_tree", "render_tree"]
 
 WIDTH = 10_000  # columns where there is no terminal: no line is wrapped
 
 
-def render_tree(tree: TreeNode | System) -> Tree:
+def render_tree(tree: TreeNode | System) -> "Tree":
     """Return ``tree``, or that of a System now, as a `rich` tree: a line a process, in start order.
 
     A line has the id; the class and number (the kind for a child that does not run); the registered name, where it is
     not the id; the state; and, unless 0, the restarts and the messages that wait.
     """
+    from rich.tree import Tree  # noqa: PLC0415 -- 2 MB, which only who draws a tree needs
+
     node = tree.tree() if isinstance(tree, System) else tree
     rendered = Tree(_line(node))
     for child in node.children:
@@ -30,16 +35,20 @@ def render_tree(tree: TreeNode | System) -> Tree:
     return rendered
 
 
-def print_tree(tree: TreeNode | System, console: Console | None = None) -> None:
+def print_tree(tree: TreeNode | System, console: "Console | None" = None) -> None:
     """Print ``tree``, or that of a System now, on ``console``, by default on standard output."""
     if console is None:
+        from rich.console import Console  # noqa: PLC0415 -- as above
+
         console = Console()
         if not console.is_terminal:
             console.width = WIDTH
     console.print(render_tree(tree))
 
 
-def _line(node: TreeNode) -> Text:
+def _line(node: TreeNode) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
     id = node.id if isinstance(node.id, str) and node.id.isprintable() else repr(node.id)  # noqa: A001 -- the field's word
     if node.kind == "system":
         return Text.assemble(("system", "dim"), " ", (id, "bold"))

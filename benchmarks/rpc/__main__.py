@@ -22,7 +22,7 @@ from benchmarks.rpc.routes import routes
 from benchmarks.rpc.starts import starts
 from benchmarks.rpc.table import Row, markdown, to_rich, write_readme
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "WIDE", "made"]
 
 WIDE: Final = 240  # columns, where the output is no terminal
 DISTRIBUTIONS: Final = ("aioquic", "qh3", "uvloop", "nats-py", "eclipse-zenoh")
@@ -48,16 +48,17 @@ def main() -> None:
     length = QUICK if arguments.quick else replace(FULL, rounds=arguments.rounds)
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     for name in arguments.only:
-        made = _made(name, "--quick" if arguments.quick else f"--rounds {length.rounds}")
+        how = made("rpc", name, "--quick" if arguments.quick else f"--rounds {length.rounds}")
         title, measure = PARTS[name]
         rows = list(measure(length))
-        console.print(to_rich(title, rows), made)
+        console.print(to_rich(title, rows), how)
         if arguments.write:
-            write_readme(name, f"{title}. {made}\n\n{markdown(rows)}")
+            write_readme(name, f"{title}. {how}\n\n{markdown(rows)}")
 
 
-def _made(part: str, option: str) -> str:
-    command = f"python -m benchmarks.rpc --only {part} {option}"
+def made(benchmark: str, part: str, option: str) -> str:
+    """Return how, when and with what a table is made."""
+    command = f"python -m benchmarks.{benchmark} --only {part} {option}"
     machine = f"{os.cpu_count()} cores, {platform.python_implementation()} {platform.python_version()}"
     versions = ", ".join(f"{name} {found}" for name in DISTRIBUTIONS if (found := _version(name)))
     load = f"load {os.getloadavg()[0]:.1f} at the start"

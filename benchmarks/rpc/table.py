@@ -36,8 +36,8 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def write_readme(part: str, text: str) -> None:
+def write_readme(part: str, text: str, benchmark: str = "rpc") -> None:
     """Put ``text`` between the markers of ``part`` in README.md."""
     readme = README.read_text(encoding="utf-8")
-    marked = re.compile(rf"(?<=<!-- rpc {part} -->\n).*(?=<!-- end of rpc {part} -->)", re.DOTALL)
+    marked = re.compile(rf"(?<=<!-- {benchmark} {part} -->\n).*(?=<!-- end of {benchmark} {part} -->)", re.DOTALL)
     README.write_text(marked.sub(lambda _: f"\n{text}\n", readme), encoding="utf-8")

@@ -335,7 +335,7 @@ class Commands:
     async def _publish(self, arguments: _Arguments) -> Any:
         topic, payload = arguments.text("topic"), arguments.value("payload")
         qos, retain = arguments.optional_count("qos") or 0, arguments.flag("retain")
-        timeout = arguments.seconds("timeout", 5.0)
+        timeout = arguments.seconds("timeout", self._node.config.publish_timeout)
         arguments.end()
         await self._node.publish(topic, payload, qos=qos, retain=retain, timeout=timeout)
         return {"published": topic}

@@ -1,5 +1,6 @@
-"""The command that breaks something on purpose."""
+"""The commands that break something on purpose: a process, links."""
 
+from ipaddress import ip_network
 from typing import Annotated
 
 import typer
@@ -11,8 +12,9 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
+    """Add the commands to ``app``."""
     app.command()(kill)
+    app.command()(deny)
 
 
 def kill(
@@ -27,3 +29,27 @@ def kill(
         show_json(answer)
     else:
         console().print(f"killed {answer['killed']}", highlight=False, markup=False)
+
+
+def deny(
+    networks: Annotated[list[str] | None, typer.Argument(help="Networks or addresses, such as 10.0.0.0/8.")] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Deny nobody any more.")] = False,
+    admin: AdminPath = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the node neither dial networks nor let them in, in place of those denied before; it cuts links."""
+    if nobody is bool(networks):
+        raise typer.BadParameter("whom? Give NETWORKS, or --nobody")
+    answer = ask_node(admin, data_dir, "deny", networks=[_network(each) for each in networks or ()])
+    if as_json:
+        show_json(answer)
+    else:
+        console().print(f"ended {answer['ended']} connections", highlight=False)
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -25,7 +25,7 @@ def publish(
     payload: Annotated[str, typer.Argument(help="The payload as JSON.")] = "null",
     qos: Annotated[int, typer.Option(min=0, max=1, help="1: wait until all subscribers have acknowledged it.")] = 0,
     retain: Annotated[bool, typer.Option("--retain", help="Keep it for who subscribes later.")] = False,
-    timeout: TimeoutOption = 5.0,
+    timeout: TimeoutOption = None,
     admin: AdminPath = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,

@@ -1,14 +1,16 @@
 """The commands that look into a running node and change nothing."""
 
 import time
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.tree import Tree
 
 from macula_actors.cli.asking import AdminPath, AsJson, DataDir, ask_node
 from macula_actors.cli.output import console, short, show_json, show_table, stop
 from macula_actors.config_sources import toml_line
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
 
 __all__ = ["register"]
 
@@ -19,7 +21,7 @@ _DOCTOR_WAIT: Final = 20.0  # seconds; it dials
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (ping, status, tree, peers, stats, config, doctor):
+    for command in (ping, status, tree, peers, contacts, stats, config, doctor):
         app.command()(command)
 
 
@@ -61,6 +63,15 @@ def peers(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = F
     else:
         columns = ("node", "endpoint", "direction", "verified", "capabilities")
         show_table(columns, ((short(each["node_id"]), *(each[key] for key in columns[1:])) for each in answer))
+
+
+def contacts(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the nodes in the node's routing table: those that it asks first when it looks something up."""
+    answer = ask_node(admin, data_dir, "contacts")
+    if as_json:
+        show_json(answer)
+    else:
+        show_table(("node", "endpoint"), ((short(each["node_id"]), each["endpoint"]) for each in answer))
 
 
 def stats(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -121,7 +132,9 @@ def _keys() -> list[dict[str, Any]]:
     return described
 
 
-def _tree(node: dict[str, Any]) -> Tree:
+def _tree(node: dict[str, Any]) -> "Tree":
+    from rich.tree import Tree  # noqa: PLC0415 -- a node which runs does not need it
+
     line = f"[bold]{node['id']}[/]"
     if node["process"]:
         line += f"  {node['process']}"

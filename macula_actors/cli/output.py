@@ -4,15 +4,15 @@ import json
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from macula_actors.errors import MaculaError
 from supervisors import SupervisorsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["WIDTH", "console", "error_console", "failures_told", "short", "show_json", "show_table", "stop"]
 
@@ -21,17 +21,20 @@ _FAILED: Final = 1
 _SHORT_ID: Final = 12  # hexadecimal digits
 
 
-def console() -> Console:
+def console() -> "Console":
     """Return what writes to stdout."""
-    return _console(Console())
+    return _console(stderr=False)
 
 
-def error_console() -> Console:
+def error_console() -> "Console":
     """Return what writes to stderr."""
-    return _console(Console(stderr=True))
+    return _console(stderr=True)
 
 
-def _console(made: Console) -> Console:
+def _console(*, stderr: bool) -> "Console":
+    from rich.console import Console  # noqa: PLC0415 -- 2 MB that a node which runs does not need
+
+    made = Console(stderr=stderr)
     if not made.is_terminal:
         made.width = WIDTH
     return made
@@ -70,6 +73,9 @@ def show_json(value: Any) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """Write ``rows`` to stdout, None as ``-``, lists with commas."""
+    from rich.table import Table  # noqa: PLC0415 -- as in `console`
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(*columns, title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for row in rows:
         table.add_row(*(Text(_cell(each)) for each in row))

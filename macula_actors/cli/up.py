@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.text import Text
 
 from macula_actors.cli.checks import CheckResult, Member, run_check
 from macula_actors.cli.launch import InProcessNode, Launched, LaunchError, ProcessNode, until_answering
@@ -229,10 +228,14 @@ class _Run:
 
 
 def _show_line(out: Any, colours: dict[str, str], width: int, name: str, line: str) -> None:
+    from rich.text import Text  # noqa: PLC0415 -- a node which runs does not need it
+
     out.print(Text.assemble((f"{name:{width}} | ", colours[name]), Text.from_ansi(line)), soft_wrap=True)
 
 
 def _show_result(result: CheckResult) -> None:
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
     verdict = ("ok    ", "green") if not result.problem else ("FAILED", "bold red")
     text = Text.assemble(verdict, f"  {result.check.from_}: {result.check.name}  ({1000 * result.took:.0f} ms)")
     if result.problem:

@@ -9,7 +9,6 @@ from typing_extensions import override
 from macula_actors.actors.routing.server import RoutingServer
 from macula_actors.config import SystemConfig
 from macula_actors.messages.names import BOOTSTRAP_SYSTEM, GATEWAY_SYSTEM, MESH_SYSTEM, ROUTING_SERVER, TABLES
-from macula_actors.systems.bootstrap_system import BootstrapSystem
 from macula_actors.systems.mesh_system import MeshSystem
 from supervisors import ChildSpec, Strategy, Supervisor, SupFlags, TableOwner
 
@@ -26,6 +25,8 @@ def children(config: SystemConfig) -> list[ChildSpec]:
         MeshSystem.child_spec(config, id=MESH_SYSTEM, name=MESH_SYSTEM),
     ]
     if config.bootstrap is not None:
+        from macula_actors.systems.bootstrap_system import BootstrapSystem  # noqa: PLC0415 -- an edge does not need it
+
         specs.append(BootstrapSystem.child_spec(config.bootstrap, id=BOOTSTRAP_SYSTEM, name=BOOTSTRAP_SYSTEM))
     if config.gateway is not None:
         from macula_actors.systems.gateway_system import GatewaySystem  # noqa: PLC0415 -- HTTP takes 10 MB

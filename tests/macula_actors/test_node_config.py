@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from macula_actors.config_sources import toml_line
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.handshake import Security
+from macula_actors.core.pubsub.bounded_queue import FullPolicy
+from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.selector import Strategy
 from macula_actors.errors import ConfigError
@@ -86,6 +88,32 @@ def test_it_is_told_where_each_value_is_from(tmp_path):
         "max_hops": f"file, {tmp_path}/node.toml",
         "dht_k": "default",
     }
+
+
+@pytest.mark.parametrize(("name", "expected"), [("dotted", DOTTED), ("hash", HASH), ("mqtt", MQTT)])
+def test_topics_are_written_in_one_of_the_dialects(name, expected):
+    assert NodeConfig(topic_dialect=name).dialect == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "expected"),
+    [
+        ("MACULA_SLOW_SUBSCRIBER", "disconnect", "slow_subscriber", FullPolicy.DISCONNECT),
+        ("MACULA_MAX_QUEUED_EVENTS", "5", "max_queued_events", 5),
+        ("MACULA_PUBLISH_TIMEOUT", "0.5", "publish_timeout", 0.5),
+        ("MACULA_SUBSCRIPTION_TTL", "30", "subscription_ttl", 30),
+    ],
+)
+def test_each_variable_of_publish_and_subscribe_sets_its_key(variable, value, key, expected):
+    assert getattr(NodeConfig.load(environ={variable: value}), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "allowed"),
+    [("topic_dialect", "dotted, hash, mqtt"), ("slow_subscriber", "drop_oldest, drop_newest, hold, disconnect")],
+)
+def test_a_choice_that_is_none_names_the_choices(key, allowed):
+    assert error(**{key: "x"}) == f"{key} = 'x': allowed: {allowed}"
 
 
 def test_an_option_that_is_none_was_not_given(tmp_path):

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from macula_actors import Mode, Node, NodeConfig
+from macula_actors import FullPolicy, Mode, Node, NodeConfig
 from macula_actors.errors import UnacknowledgedError
 from macula_actors.messages.names import (
     GATEWAY,
@@ -149,29 +149,19 @@ async def test_events_that_are_published_one_after_the_other_come_in_that_order_
         assert [event.payload for event in got] == list(range(300))
 
 
-async def test_killing_the_handler_costs_no_subscription_and_brings_nothing_twice():
-    async with nodes(2) as (first, second):
+@pytest.mark.parametrize(
+    "victims",  # by the last digit of what is published next: whose process, and which
+    [{5: [(0, PUBSUB_HANDLER)], 8: [(1, PUBSUB_HANDLER)]}, {5: [(0, PUBSUB_SUBSCRIBERS)]}],
+    ids=["handlers", "subscribers"],
+)
+async def test_killing_a_process_costs_no_subscription_loses_nothing_and_brings_nothing_twice(victims):
+    async with nodes(2) as pair:
         got = []
-        await first.subscribe("a.*", got.append)
+        await pair[0].subscribe("a.*", got.append)
         for number in range(30):
-            if number % 10 == 5:
-                exit_signal(first.system.whereis(PUBSUB_HANDLER), Kill())
-            if number % 10 == 8:
-                exit_signal(second.system.whereis(PUBSUB_HANDLER), Kill())
-            await second.publish("a.b", number, qos=1, timeout=10.0)
-
-        await settled(got, length=30)
-        assert [event.payload for event in got] == list(range(30))
-
-
-async def test_killing_what_runs_the_subscribers_loses_nothing():
-    async with nodes(2) as (first, second):
-        got = []
-        await first.subscribe("a.*", got.append)
-        for number in range(30):
-            if number % 10 == 5:
-                exit_signal(first.system.whereis(PUBSUB_SUBSCRIBERS), Kill())
-            await second.publish("a.b", number, qos=1)
+            for node, name in victims.get(number % 10, ()):
+                exit_signal(pair[node].system.whereis(name), Kill())
+            await pair[1].publish("a.b", number, qos=1, timeout=10.0)
 
         await settled(got, length=30)
         assert [event.payload for event in got] == list(range(30))
@@ -318,3 +308,64 @@ async def test_an_open_mesh_carries_events_too():
 
         await settled(got, here, length=2)
         assert [event.payload for event in got] == [event.payload for event in here] == [{"c": 1}, {"c": 2}]
+
+
+async def test_topics_are_written_as_the_configuration_says():
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Node(config(mode=Mode.BOOTSTRAP, topic_dialect="mqtt")))
+        second = await stack.enter_async_context(Node(config(first, topic_dialect="mqtt")))
+        got = []
+        await first.subscribe("sensors/+/temperature", got.append)
+        async with first.subscription("sensors/#") as events:
+            await second.publish("sensors/kitchen/temperature", 21.5, qos=1)
+
+            assert (await anext(events)).payload == 21.5
+        await settled(got, length=1)
+        assert [event.topic for event in got] == ["sensors/kitchen/temperature"]
+
+
+async def test_wildcards_of_the_configured_dialect_are_no_topic_and_those_of_another_no_wildcards():
+    async with Node(config(topic_dialect="mqtt")) as node:
+        with pytest.raises(ValueError, match="topic"):
+            await node.publish("sensors/+")
+        with pytest.raises(ValueError, match="pattern"):
+            await node.subscribe("sensors/*", print)
+        with pytest.raises(ValueError, match="pattern"):
+            node.subscription("sensors/**")
+
+
+async def test_a_slow_subscriber_that_names_nothing_is_treated_as_configured():
+    async with Node(config(max_queued_events=2, slow_subscriber="drop_newest")) as node:
+        got, named, gate = [], [], asyncio.Event()
+
+        async def slowly(event):
+            got.append(event.payload)
+            await gate.wait()
+
+        async def named_slowly(event):
+            named.append(event.payload)
+            await gate.wait()
+
+        await node.subscribe("a.b", slowly)
+        await node.subscribe("a.b", named_slowly, policy=FullPolicy.DROP_OLDEST, max_queued=1)
+        await node.publish("a.b", 0)
+        await wait_until(lambda: (got, named) == ([0], [0]))
+        for number in range(1, 5):
+            await node.publish("a.b", number)
+        gate.set()
+
+        await settled(got, named, length=2)
+        assert (got, named) == ([0, 1, 2], [0, 4])
+
+
+async def test_a_publication_that_names_no_timeout_has_the_configured_one():
+    async with nodes(1) as (first,), Node(config(first, publish_timeout=0.3)) as second:
+        await first.subscribe("a.b", lambda _: None)
+        await second.publish("a.b", 0, qos=1, timeout=5.0)
+        await first.deny(["127.0.0.0/8"])  # as if it was gone: nobody is told
+        begun = asyncio.get_running_loop().time()
+
+        with pytest.raises(UnacknowledgedError):
+            await second.publish("a.b", 1, qos=1)
+
+        assert asyncio.get_running_loop().time() - begun < 3.0

@@ -6,13 +6,15 @@ from ipaddress import ip_network
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.rpc.service_book import Service
 from macula_actors.errors import NoProviderError
 from macula_actors.messages.advertisement import Unadvertise
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, ENDPOINT, SERVICE_REGISTRY
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, ENDPOINT, ROUTING_SERVER, SERVICE_REGISTRY
 from macula_actors.messages.peer import PeerUp
+from macula_actors.messages.routing_server import GetRoutingTable
 from macula_actors.messages.rpc import PathStats, RpcStats, Traced
 from macula_actors.messages.service_registry import GetHandler, GetLocalServices
 from macula_actors.node_config import NodeConfig
@@ -46,6 +48,17 @@ class Socket(GenServer):
         self.denied = 7
 
 
+class Table(GenServer):
+    """Stands for the routing server, which knows a node that can be dialled, and one that cannot."""
+
+    def handle_call(self, request, from_):
+        match request:
+            case GetRoutingTable():
+                return Reply((Contact(Endpoint("127.0.0.1", 1), OTHER), Contact(None, NodeId(bytes(32)))))
+            case _:
+                raise UnexpectedRequestError(request)
+
+
 class StandIn:
     """A node with one peer, one value in its DHT, and handlers that are called at once."""
 
@@ -63,6 +76,7 @@ class StandIn:
         await self.system.start(Services, self.services, name=SERVICE_REGISTRY)
         await self.system.start(Services, self.services, name=ADVERTISEMENT_MANAGER)
         await self.system.start(Socket, name=ENDPOINT)
+        await self.system.start(Table, name=ROUTING_SERVER)
         return self
 
     def peers(self):
@@ -97,7 +111,8 @@ class StandIn:
             raise
 
     async def deny(self, networks):
-        return len([ip_network(each) for each in networks])
+        self.denied = [ip_network(each) for each in networks]
+        return len(self.denied)
 
     async def store(self, key, value, *, ttl=None, timeout=10.0):
         self.values[key] = value

@@ -110,8 +110,8 @@ async def test_tree_shows_the_processes(system, tmp_path):
     tree = await ask(path, "tree")
 
     names = [each["name"] for each in tree["children"]]
-    assert names == ["service_registry", "advertisement_manager", "endpoint", "macula_admin"]
-    assert [each["id"] for each in tree["children"][3]["children"]] == [ADMIN_REQUESTS, ADMIN_SERVER]
+    assert names == ["service_registry", "advertisement_manager", "endpoint", "macula_routing_server", "macula_admin"]
+    assert [each["id"] for each in tree["children"][-1]["children"]] == [ADMIN_REQUESTS, ADMIN_SERVER]
     assert tree["children"][0]["state"] == "running"
 
 

@@ -74,6 +74,40 @@ async def test_peers(system, tmp_path):
     assert (await json_of(tmp_path, "peers"))[0]["node_id"] == OTHER.hex()
 
 
+async def test_contacts(system, tmp_path):
+    await started(system, tmp_path)
+
+    rows = [line.split() for line in (await told(tmp_path, "contacts")).splitlines()]
+
+    assert rows == [["node", "endpoint"], [OTHER.hex()[:12], "127.0.0.1:1"], ["0" * 12, "-"]]
+    assert (await json_of(tmp_path, "contacts"))[0] == {"node_id": OTHER.hex(), "endpoint": "127.0.0.1:1"}
+
+
+async def test_deny(system, tmp_path):
+    node = await started(system, tmp_path)
+
+    assert await told(tmp_path, "deny", "10.0.0.0/8", "::1") == "ended 2 connections\n"
+    assert list(map(str, node.denied)) == ["10.0.0.0/8", "::1/128"]
+    assert await json_of(tmp_path, "deny", "--nobody") == {"ended": 0}
+    assert node.denied == []
+
+
+@pytest.mark.parametrize("args", [[], ["10.0.0.0/8", "--nobody"], ["10.0.0.1/8"], ["example.org"]])
+def test_deny_must_be_told_networks_or_nobody(args, tmp_path):
+    result = run("deny", *args, "--data-dir", tmp_path)
+
+    assert result.exit_code == 2
+    assert "Usage: macula deny" in result.stderr
+
+
+@pytest.mark.parametrize("args", [["contacts"], ["deny", "--nobody"]])
+def test_without_a_node_they_fail(args, tmp_path):
+    result = run(*args, "--data-dir", tmp_path)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("macula: no node listens at ")
+
+
 async def test_stats(system, tmp_path):
     await started(system, tmp_path)
 

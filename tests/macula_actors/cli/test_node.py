@@ -80,3 +80,32 @@ async def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path):
     assert second.returncode == 1
     assert errors.decode().count("\n") == 1
     assert "another node listens there" in errors.decode()
+
+
+HEAVY = {
+    "rich",
+    "aiohttp",
+    "prometheus_client",
+    "macula_actors.admin.server",
+    "macula_actors.systems.bootstrap_system",
+    "macula_actors.systems.gateway_system",
+}
+
+
+async def test_an_edge_loads_nothing_of_tables_http_gateways_or_the_admin_socket(tmp_path):
+    log = tmp_path / "imports"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-X", "importtime", "-m", "macula_actors.cli", "node", "--mode", "edge"),
+            *("--listen", "127.0.0.1:0"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=file,
+            env=ENVIRON,
+        )
+        await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+    loaded = {line.rpartition("|")[2].strip() for line in log.read_text().splitlines() if "import time:" in line}
+    assert "macula_actors.systems.mesh_system" in loaded
+    assert not loaded & HEAVY
