@@ -13,13 +13,14 @@ from macula_actors.core.pubsub.bounded_queue import FullPolicy
 from macula_actors.core.pubsub.outbox_decisions import OutboxStats
 from macula_actors.core.pubsub.topic import DOTTED, Dialect, validate_pattern, validate_topic
 from macula_actors.core.rpc.arguments import MAX_BYTES, encode
-from macula_actors.core.wire.messages import Message, Publish, PubsubRoute, Subscribe, Unsubscribe
+from macula_actors.core.wire.messages import Message, Publish, PublishBatch, PubsubRoute, Subscribe, Unsubscribe
 from macula_actors.core.wire.values import Value
 from macula_actors.messages.asking import ask
 from macula_actors.messages.names import GATEWAY_PUBSUB, PUBSUB_HANDLER
 from supervisors import Ref, Server, System
 
 __all__ = [
+    "BATCH_CAPABILITY",
     "GATEWAY_ROUTES",
     "ROUTES",
     "AddSubscription",
@@ -42,8 +43,13 @@ GRACE: Final = 0.5  # seconds after the deadline, in which the handler still say
 Subscriber: TypeAlias = Callable[[Any], Any] | Ref
 """Who gets the events: a function, ``def`` or ``async def``, or a process, which is called with each `Event`."""
 
+BATCH_CAPABILITY: Final = "pubsub_batch"
+"""Of a node that takes several events in one message, for `HandshakeSettings.capabilities`. Others are sent none."""
+
 # For PeerConfig.routes. At a gateway the second ones come first: it may be a client that subscribes.
-ROUTES: Final[dict[type[Message], str]] = dict.fromkeys((Publish, PubsubRoute, Subscribe, Unsubscribe), PUBSUB_HANDLER)
+ROUTES: Final[dict[type[Message], str]] = dict.fromkeys(
+    (Publish, PublishBatch, PubsubRoute, Subscribe, Unsubscribe), PUBSUB_HANDLER
+)
 GATEWAY_ROUTES: Final[dict[type[Message], str]] = dict.fromkeys((Subscribe, Unsubscribe), GATEWAY_PUBSUB)
 
 

@@ -19,6 +19,7 @@ SHOWS = {
     "chat": "bob hears: Who wants some?",
     "counter": "1000 callers at once got 1000 different numbers up to 1015",
     "crash_and_restart": "processes left: []",
+    "dashboard": "6 values were there before anything new was published",
     "embedded": "['hsem', 'rotca', 'level']",
     "erlang_port": "[none,bob]",
     "failover": "provider 1 has stopped",

@@ -4,28 +4,30 @@ Erlang: macula_pubsub_handler, macula_pubsub_server; defects D-04, D-41 to D-46.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.pubsub import lookups, records
+from macula_actors.actors.pubsub.announcements import Announcements
 from macula_actors.actors.pubsub.neighbours import Neighbours
-from macula_actors.actors.pubsub.publisher import Kept, Publisher, Surroundings, kept_payload
+from macula_actors.actors.pubsub.publisher import Publisher, Surroundings
 from macula_actors.actors.pubsub.receiver import Here, Memory, Receiver
 from macula_actors.actors.pubsub.records import Records, Told
 from macula_actors.actors.pubsub.router import Router
+from macula_actors.actors.pubsub.sender import Flush
 from macula_actors.actors.pubsub.subscriptions import LocalSubscription, Subscriptions
 from macula_actors.actors.pubsub.worker import Done
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.kept import KeptValues
 from macula_actors.core.pubsub.retained import RetainedStore
 from macula_actors.core.pubsub.subscription import Subscriber
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.messages import Message, Publish, PubsubRoute, Subscribe, Unsubscribe
+from macula_actors.core.wire.messages import Message, Publish, PublishBatch, PubsubRoute, Subscribe, Unsubscribe
 from macula_actors.errors import MaculaError, RefusedError
 from macula_actors.messages.names import GATEWAY_PUBSUB, PEER_CONNECTOR, TABLES
 from macula_actors.messages.peer import GatewaysChanged, GetGateways, GetPeers, Inbound, PeerDown, PeerUp
@@ -78,24 +80,13 @@ class _Sweep:
 
 
 @dataclass(slots=True, eq=False)
-class _Announcing:
-    """Who has subscribed waits until others can know. ``requests``: to the peers, None before they were told."""
-
-    from_: From
-    patterns: tuple[str, ...]
-    prefixes: set[str]
-    until: float
-    requests: set[RequestId] | None = None
-
-
-@dataclass(slots=True, eq=False)
 class _State:
     """What a crash must not lose: else events would come twice, or in another order, or be kept no more."""
 
     epoch: int
     memory: Memory
     received: RetainedStore[EncodedEvent]  # what others have published to be kept
-    kept: RetainedStore[Kept] = field(kw_only=True)  # what this node has
+    kept: KeptValues  # what this node has
 
 
 class PubsubHandler(GenServer):
@@ -118,6 +109,7 @@ class PubsubHandler(GenServer):
         self._subscriptions = Subscriptions(config, entries)
         self._records = Records(config, told, self._subscriptions.patterns)
         self._neighbours = Neighbours(config)
+        self._announcements = Announcements(config, self._records, self._neighbours)
         would_hold = self._subscriptions.would_hold
         self._receiver = Receiver(
             config,
@@ -126,11 +118,15 @@ class PubsubHandler(GenServer):
         )
         self._router = Router(config, self._neighbours.is_connected)
         around = Surroundings(
-            self._deliver, self._receiver.is_new, would_hold, self._neighbours.is_connected, self._router
+            self._deliver,
+            self._receiver.is_new,
+            would_hold,
+            self._neighbours.is_connected,
+            self._neighbours.takes_batches,
+            self._router,
         )
         self._publisher = Publisher(config, self._state.kept, self._state.epoch, around)
-        self._announcing: list[_Announcing] = []
-        self._asked: dict[RequestId, object] = {}
+        self._asked: set[RequestId] = set()  # of the connector
         self._due = Alarm(_Due())
         return Continue(None)
 
@@ -144,7 +140,7 @@ class PubsubHandler(GenServer):
                 now_ms,
                 Memory.empty(config),
                 RetainedStore(max_topics=topics, max_bytes=size),
-                kept=RetainedStore(max_topics=topics, max_bytes=size),
+                KeptValues(max_topics=topics, max_bytes=size, dialect=config.dialect),
             )
         else:
             state.epoch = max(now_ms, state.epoch + EPOCH_STEP)
@@ -193,12 +189,14 @@ class PubsubHandler(GenServer):
                 self._answered(request)
             case Down(mref, ref) if isinstance(ref, Ref):
                 self._ended(ref, self._subscriptions.target_ended(mref))
+            case Flush():
+                self._publisher.flush()
             case _Due():
                 self._due.rang()
                 self._receiver.due()
                 self._publisher.due()
                 self._subscriptions.start_missing()
-                self._look_at_announcing()
+                self._announcements.look()
             case _Sweep():
                 self._sweep()
             case records.TryAgain():
@@ -213,6 +211,8 @@ class PubsubHandler(GenServer):
         match request:
             case Inbound(_, Publish() as message):
                 return self._inbound(request, message, from_)
+            case Inbound(peer, PublishBatch() as batch):
+                return self._receiver.take_batch(batch, peer, from_)
             case Inbound(_, PubsubRoute() as route):
                 return self._routed(request, route, from_)
             case Inbound(_, Subscribe(topics=topics)):
@@ -263,10 +263,7 @@ class PubsubHandler(GenServer):
             self._give_kept(request.id, pattern)
         self._records.add(new)
         self._records.remove(gone)
-        prefixes = set(map(self._records.prefix_of, request.patterns))
-        until = self._system.now() + self.config.announce_timeout
-        self._announcing.append(_Announcing(from_, request.patterns, prefixes, until))
-        self._look_at_announcing()
+        self._announcements.add(request.patterns, from_)
         return NoReply()
 
     def _unsubscribe(self, id_: str, asker: Ref | None) -> bool:
@@ -282,8 +279,8 @@ class PubsubHandler(GenServer):
         """Give a new subscriber the last values of the topics that its pattern matches."""
         for value in self._state.received.matching(pattern, self.config.dialect):
             self._subscriptions.give(id_, _as_retained(value.event))
-        for kept in self._state.kept.matching(pattern, self.config.dialect):
-            self._subscriptions.give(id_, _as_retained(kept.event.event))
+        for event in self._state.kept.matching(pattern):
+            self._subscriptions.give(id_, _as_retained(event))
 
     def _forget_kept(self, patterns: Iterable[str]) -> None:
         """Forget what others have published to be kept, and is not kept up to date here any more."""
@@ -291,17 +288,6 @@ class PubsubHandler(GenServer):
             for value in self._state.received.matching(pattern, self.config.dialect):
                 if not self._subscriptions.has_match(value.topic):
                     self._state.received.delete(value.topic)
-
-    def _look_at_announcing(self) -> None:
-        """Answer those who have subscribed of whom all others know by now, or who have waited long enough."""
-        now = self._system.now()
-        for each in list(self._announcing):
-            if each.requests is None and all(map(self._records.is_settled, each.prefixes)):
-                each.requests = set(self._neighbours.tell_all(each.patterns))
-                self._asked.update(dict.fromkeys(each.requests, each))
-            if each.requests == set() or each.until <= now:
-                self._announcing.remove(each)
-                each.from_.reply(None)
 
     # Events
 
@@ -325,11 +311,12 @@ class PubsubHandler(GenServer):
     def _deliver_received(self, event: EncodedEvent, is_ordered: bool | None) -> None:  # noqa: FBT001 -- as well
         if event.retain and self._subscriptions.has_match(event.topic):
             self._state.kept.delete(event.topic)
-            self._state.received.put(event.topic, event, kept_payload(event))
+            self._state.received.put(event.topic, event, event.kept_payload)
         self._deliver(event, is_ordered)
 
     def _has_kept(self, topic: str, message_id: bytes) -> bool:
-        return any(value.event.message_id == message_id for value in self._state.received.matching(topic))
+        kept = self._state.received.get(topic)
+        return kept is not None and kept.message_id == message_id
 
     def _inbound(self, inbound: Inbound, message: Publish, from_: From) -> Reply | NoReply | Refuse:
         peer = inbound.peer
@@ -381,25 +368,23 @@ class PubsubHandler(GenServer):
     # Others
 
     def _ask(self, request: object) -> None:
-        self._asked[send_request(PEER_CONNECTOR, request)] = None
+        self._asked.add(send_request(PEER_CONNECTOR, request))
 
     def _answered(self, request: RequestId) -> None:
         if request in self._asked:
-            self._connector_answered(request, self._asked.pop(request))
+            self._connector_answered(request)
+        elif self._announcements.is_one(request):
+            self._announcements.answered(request)
         elif self._router.is_one(request):
             self._router.answered(request)
             self._publisher.resume()
         elif self._publisher.is_one(request):
             self._publisher.answered(request)
         elif not self._subscriptions.takes(request) and self._records.ended(request) is not None:
-            self._look_at_announcing()
+            self._announcements.look()
 
-    def _connector_answered(self, request: RequestId, announcing: object) -> None:
-        if isinstance(announcing, _Announcing):
-            if announcing.requests is not None:
-                announcing.requests.discard(request)
-            self._look_at_announcing()
-            return
+    def _connector_answered(self, request: RequestId) -> None:
+        self._asked.discard(request)
         try:
             answer: Any = request.result()
         except (MaculaError, SupervisorsError):
@@ -431,8 +416,8 @@ class PubsubHandler(GenServer):
 
     def _schedule(self) -> None:
         now = self._system.now()
-        announcing = min((each.until for each in self._announcing), default=inf)
-        self._due.set(min(self._receiver.next_due(), self._publisher.next_due(), announcing), now)
+        due = min(self._receiver.next_due(), self._publisher.next_due(), self._announcements.next_due)
+        self._due.set(due, now)
 
 
 def _as_retained(event: EncodedEvent) -> EncodedEvent:

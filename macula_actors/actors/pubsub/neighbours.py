@@ -13,6 +13,7 @@ from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Subscribe
 from macula_actors.messages.names import PEER_CONNECTOR
 from macula_actors.messages.peer import Exchange, PeerUp, Request
+from macula_actors.messages.pubsub import BATCH_CAPABILITY
 from supervisors import Ref, RequestId, System, monitor, send_request
 
 __all__ = ["Neighbours"]
@@ -30,12 +31,17 @@ class Neighbours:
     def __init__(self, config: PubsubConfig) -> None:
         self._config: Final = config
         self._system: Final = System.current()
-        self._nodes: Final[dict[Ref, NodeId]] = {}
+        self._nodes: Final[dict[Ref, tuple[NodeId, bool]]] = {}  # and whether it takes batches
         self._connected: Final[Counter[NodeId]] = Counter()
+        self._single: Final[Counter[NodeId]] = Counter()  # of the connections, those whose node takes none
 
     def is_connected(self, node_id: NodeId) -> bool:
         """Tell whether there is a connection to the node."""
         return node_id in self._connected
+
+    def takes_batches(self, node_id: NodeId) -> bool:
+        """Tell whether there is a connection to the node, and it knows messages with several events."""
+        return self._connected[node_id] > 0 and self._single[node_id] == 0
 
     def up(self, up: PeerUp) -> NodeId | None:
         """Take note of a connection; return its node if it is the first one there."""
@@ -43,18 +49,22 @@ class Neighbours:
         if node_id is None or up.connection in self._nodes:
             return None
         monitor(up.connection)
-        self._nodes[up.connection] = node_id
+        takes_batches = BATCH_CAPABILITY in up.peer.capabilities
+        self._nodes[up.connection] = node_id, takes_batches
         self._connected[node_id] += 1
+        self._single[node_id] += not takes_batches
         return node_id if self._connected[node_id] == 1 else None
 
     def down(self, connection: Ref) -> bool:
         """Take note that a connection has ended; return whether it was one of these."""
-        node_id = self._nodes.pop(connection, None)
-        if node_id is None:
+        found = self._nodes.pop(connection, None)
+        if found is None:
             return False
+        node_id, takes_batches = found
         self._connected[node_id] -= 1
+        self._single[node_id] -= not takes_batches
         if not self._connected[node_id]:
-            del self._connected[node_id]
+            del self._connected[node_id], self._single[node_id]
         return True
 
     def tell_all(self, patterns: Sequence[str]) -> list[RequestId]:

@@ -16,6 +16,7 @@ from macula_actors.actors.pubsub.sender import Attempt, Sender
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.kept import KeptValues
 from macula_actors.core.pubsub.outbox import Outbox
 from macula_actors.core.pubsub.outbox_decisions import (
     Decision,
@@ -28,26 +29,14 @@ from macula_actors.core.pubsub.outbox_decisions import (
     Unacknowledged,
 )
 from macula_actors.core.pubsub.prefixes import by_prefix
-from macula_actors.core.pubsub.retained import RetainedStore
 from macula_actors.core.pubsub.subscribers_cache import Known, Missing, SubscribersCache
 from macula_actors.core.pubsub.subscription import Subscriber
-from macula_actors.core.wire.values import pack
 from macula_actors.errors import CallTimeoutError, OverloadedError, UnacknowledgedError
 from supervisors import From, RequestId, System
 
-__all__ = ["Kept", "Publisher", "Surroundings", "kept_payload"]
+__all__ = ["Publisher", "Surroundings"]
 
 TICK: Final = 0.25  # seconds between two looks at publications that wait
-
-_NOTHING: Final = (b"", pack(None))  # payloads that keep nothing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """A value that this node has published to be kept, and the nodes that have it."""
-
-    event: EncodedEvent
-    given: set[NodeId] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +48,7 @@ class Surroundings:
         is_new: tells whether one of this node has not been delivered to them, before a crash.
         would_hold: tells whether publishers of a topic are to wait for one of those.
         is_connected: tells whether there is a connection to a node.
+        takes_batches: tells whether there is, and the node knows messages with several events.
         router: passes events on to other nodes.
     """
 
@@ -66,6 +56,7 @@ class Surroundings:
     is_new: Callable[[EncodedEvent], bool]
     would_hold: Callable[[str], bool]
     is_connected: Callable[[NodeId], bool]
+    takes_batches: Callable[[NodeId], bool]
     router: Router
 
 
@@ -96,7 +87,7 @@ class Publisher:
         surroundings: see there.
     """
 
-    def __init__(self, config: PubsubConfig, kept: RetainedStore[Kept], epoch: int, surroundings: Surroundings) -> None:
+    def __init__(self, config: PubsubConfig, kept: KeptValues, epoch: int, surroundings: Surroundings) -> None:
         self._config: Final = config
         self._own_id: Final = config.identity.node_id
         self._system: Final = System.current()
@@ -111,7 +102,9 @@ class Publisher:
         )
         self._lookups: Final = Lookups(config)
         self._outbox: Final[Outbox[EncodedEvent]] = Outbox(config.outbox, epoch=epoch, rng=self._system.random)
-        self._sender: Final = Sender(config, surroundings.is_connected, surroundings.router, self._attempted)
+        self._sender: Final = Sender(
+            config, surroundings.is_connected, surroundings.takes_batches, surroundings.router, self._attempted
+        )
         self._open: Final[dict[bytes, _Publication]] = {}
         self._looking: Final[dict[str, list[_Publication]]] = {}  # by prefix
         self._held: Final[dict[str, deque[_Publication]]] = {}  # by topic
@@ -189,7 +182,7 @@ class Publisher:
         if not self._around.is_new(event):
             return
         if event.retain:
-            self._kept.put(event.topic, Kept(event), kept_payload(event))
+            self._kept.put(event)
         self._around.deliver(event)
 
     def _plan(self, publication: _Publication) -> Known | None:
@@ -229,7 +222,8 @@ class Publisher:
         publication.is_handed_over = True
         if event.qos:
             publication.pending.update(targets)
-        self._note_given(event, targets)
+        if event.retain:
+            self._kept.note_given(event, targets)
         self._carry_out(decisions)
         if not publication.pending:
             self._close(publication)
@@ -291,10 +285,16 @@ class Publisher:
     def answered(self, request: RequestId) -> None:
         """Take an answer."""
         if self._sender.is_one(request):
-            self._sent(request)
+            for attempt, is_done in self._sender.ended(request):
+                self._attempted(attempt, is_done)
         elif (found := self._lookups.answered(request)) is not None:
             self._found(found)
         self.resume()
+
+    def flush(self) -> None:
+        """Send what waits to be sent together, at `Flush`."""
+        for attempt in self._sender.flush():
+            self._attempted(attempt, is_done=False)
 
     def ask_again(self) -> None:
         """Have looked up what has to wait for RoutingServer."""
@@ -305,9 +305,7 @@ class Publisher:
         for prefix, patterns in by_prefix(subscriber.patterns, subscriber.dialect).items():
             if not self._cache.has(prefix, subscriber.node_id, patterns):
                 self._cache.invalidate(prefix)
-        for pattern in subscriber.patterns:
-            for value in self._kept.matching(pattern, self._config.dialect):
-                value.event.given.discard(subscriber.node_id)
+        self._kept.forget_all_given(subscriber.node_id, subscriber.patterns)
         self._replay(subscriber)
         self.resume()
 
@@ -332,12 +330,6 @@ class Publisher:
             self._advance(publication)
         else:
             held.append(publication)
-
-    def _sent(self, request: RequestId) -> None:
-        ended = self._sender.ended(request)
-        if ended is None:
-            return
-        self._attempted(*ended)
 
     def _attempted(self, attempt: Attempt, is_done: bool) -> None:  # noqa: FBT001 -- as `Sender` calls it
         node_id, message = attempt.send.node_id, attempt.send.message
@@ -372,7 +364,7 @@ class Publisher:
     def _outcome(self, message_id: bytes, node_id: NodeId, *, is_acknowledged: bool) -> None:
         publication = self._open.get(message_id)
         if not is_acknowledged:
-            self._forget_given(message_id, node_id)
+            self._kept.forget_given(node_id, message_id)
         if publication is None or node_id not in publication.pending:
             return
         publication.pending.discard(node_id)
@@ -383,36 +375,23 @@ class Publisher:
 
     # What is kept
 
-    def _note_given(self, event: EncodedEvent, targets: Iterable[NodeId]) -> None:
-        for value in self._kept.matching(event.topic) if event.retain else ():
-            value.event.given.update(targets)
-
-    def _forget_given(self, message_id: bytes, node_id: NodeId) -> None:
-        """Have a node that has not acknowledged a kept value given it again."""
-        for value in self._kept.matching(self._config.dialect.many, self._config.dialect) if len(self._kept) else ():
-            if value.event.event.message_id == message_id:
-                value.event.given.discard(node_id)
-
     def _replay(self, subscriber: Subscriber) -> None:
         """Give a node that has subscribed what is kept of it; what it has already it drops."""
         node_id = subscriber.node_id
         if node_id == self._own_id:
             return
         now = self._system.now()
-        for pattern in subscriber.patterns:
-            for value in self._kept.matching(pattern, subscriber.dialect):
-                kept = value.event
-                publication = self._open.get(kept.event.message_id)
-                if node_id in kept.given or (publication is not None and not publication.is_handed_over):
-                    continue
-                kept.given.add(node_id)
-                event = replace(kept.event, retained=True, qos=1)
-                deadline = now + self._config.max_timeout
-                message = Outgoing(message_id=event.message_id, event=event, qos=1, deadline=deadline)
-                decisions = self._outbox.publish(message, (node_id,), now)
-                if decisions and isinstance(decisions[0], Hold):
-                    kept.given.discard(node_id)  # at the next lookup
-                self._carry_out(decisions)
+        for kept in self._kept.missing_at(subscriber):
+            publication = self._open.get(kept.message_id)
+            if publication is not None and not publication.is_handed_over:
+                continue
+            event = replace(kept, retained=True, qos=1)
+            deadline = now + self._config.max_timeout
+            message = Outgoing(message_id=event.message_id, event=event, qos=1, deadline=deadline)
+            decisions = self._outbox.publish(message, (node_id,), now)
+            if not (decisions and isinstance(decisions[0], Hold)):  # else at the next lookup
+                self._kept.note_given(kept, (node_id,))
+            self._carry_out(decisions)
 
     # Time
 
@@ -453,12 +432,7 @@ class Publisher:
             del self._failing[next(iter(self._failing))]
         now, now_ms = self._system.now(), self._config.wall_clock_ms()
         self._cache.prune(now)
-        for topic in [value.topic for value in self._kept.matching(self._config.dialect.many, self._config.dialect)]:
+        for topic in self._kept.topics:
             plan = self._cache.plan(topic, now, now_ms)
             for prefix in plan.refresh if isinstance(plan, Known) else plan.prefixes + plan.known.refresh:
                 self._want(prefix)
-
-
-def kept_payload(event: EncodedEvent) -> bytes:
-    """Return what counts as the payload of ``event`` where it is kept: none has the value before forgotten."""
-    return b"" if event.payload in _NOTHING else event.payload

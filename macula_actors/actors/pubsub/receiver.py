@@ -6,7 +6,7 @@ Erlang: macula_pubsub_handler:handle_incoming_publish/2; later versions: by publ
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
@@ -15,9 +15,9 @@ from macula_actors.core.pubsub.deduplication import Deduplicator
 from macula_actors.core.pubsub.event import EncodedEvent
 from macula_actors.core.pubsub.ordering import Reorderer, ReordererStats, Stamp, Verdict
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.messages import Puback, Publish
-from macula_actors.errors import OverloadedError, RefusedError
-from supervisors import From, NoReply, Refuse, Reply, System
+from macula_actors.core.wire.messages import Puback, PubackBatch, Publish, PublishBatch
+from macula_actors.errors import MaculaError, OverloadedError, RefusedError
+from supervisors import From, NoReply, Refuse, System
 
 __all__ = ["Here", "Memory", "Receiver"]
 
@@ -68,6 +68,17 @@ class Here:
     would_hold: Callable[[str], bool]
 
 
+class _Sender(Protocol):
+    """Who has sent one or several events, and waits to hear that they have arrived."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it still does."""
+
+    def arrived(self, message_id: bytes) -> None:
+        """Tell it of one."""
+
+
 class Receiver:
     """Takes events in. Its answer to an event of qos 1 is the acknowledgement; without one it comes again.
 
@@ -83,7 +94,7 @@ class Receiver:
         self._system: Final = System.current()
         self._memory: Final = memory
         self._here: Final = here
-        self._unanswered: Final[dict[tuple[NodeId, bytes], list[tuple[From, bool]]]] = {}
+        self._unanswered: Final[dict[tuple[NodeId, bytes], list[_Sender]]] = {}
         self.counts: Final[Counter[str]] = Counter()
 
     @property
@@ -96,47 +107,67 @@ class Receiver:
         """How many events came that had come before."""
         return self._memory.deduplicator.duplicates + self._memory.reorderer.stats.repeated
 
-    def take(
-        self, message: Publish, peer: PeerInfo, from_: From, source: NodeId | None = None
-    ) -> Reply | NoReply | Refuse:
+    def take(self, message: Publish, peer: PeerInfo, from_: From, source: NodeId | None = None) -> NoReply | Refuse:
         """Take ``message`` in; ``source``: the node that it was relayed for, which always wants an answer."""
-        publisher = source or peer.node_id
-        stated = None if message.publisher is None else NodeId.normalize(message.publisher)
-        if publisher is None or (peer.verified and stated is not None and stated != publisher):
-            return Refuse(RefusedError(Code.NOT_PERMITTED, "who sends this is not its publisher"))
+        sender = _OfOne(from_, is_answered=source is not None or message.qos > 0)
+        try:
+            publisher = _publisher(message.publisher, source or peer.node_id, peer)
+            self._take(message, _stamp(message, message.epoch), publisher, sender)
+        except MaculaError as error:
+            return Refuse(error)
+        return NoReply()
+
+    def take_batch(self, batch: PublishBatch, peer: PeerInfo, from_: From) -> NoReply | Refuse:
+        """Take the events of ``batch`` in, each as if it came alone. The answer names those that have arrived.
+
+        It comes when that is known of all: also of those that wait for events of another message.
+        """
+        try:
+            publisher = _publisher(batch.publisher, peer.node_id, peer)
+        except MaculaError as error:
+            return Refuse(error)
+        sender = _OfBatch(from_, len(batch.events))
+        for message in batch.events:
+            try:
+                self._take(message, _stamp(message, batch.epoch), publisher, sender)
+            except MaculaError:
+                sender.refused()
+        return NoReply()
+
+    def _take(self, message: Publish, stamp: Stamp | None, publisher: NodeId, sender: _Sender) -> None:
+        """Take ``message`` in; ``sender`` is told that it has arrived, now or when it is its turn.
+
+        Raises:
+            MaculaError: it cannot be taken.
+        """
         if self._here.would_hold(message.topic):
             self.counts["refused"] += 1
-            return Refuse(OverloadedError("events that wait for a slow subscriber"))
+            raise OverloadedError("events that wait for a slow subscriber")
         self.counts["received"] += 1
-        event = _event(message, stated or publisher)
-        is_answered = source is not None or message.qos > 0
-        stamp = _stamp(message)
+        event = _event(message, publisher)
         if stamp is None:
             self._deliver(event)
-            return Reply(_answer(event, is_answered=is_answered))
-        return self._in_order(event, stamp, from_, is_answered=is_answered)
+            sender.arrived(event.message_id)
+        else:
+            self._in_order(event, stamp, sender)
 
-    def _in_order(
-        self, event: EncodedEvent, stamp: Stamp, from_: From, *, is_answered: bool
-    ) -> Reply | NoReply | Refuse:
+    def _in_order(self, event: EncodedEvent, stamp: Stamp, sender: _Sender) -> None:
         taken = self._memory.reorderer.take(event.publisher, stamp, event, self._system.now())
         self._release(taken.events)
         if taken.verdict is Verdict.EARLY:
             self._deliver_early(event)
         match taken.verdict:
             case Verdict.EARLY if event.qos:
-                key = event.publisher, event.message_id
-                self._unanswered.setdefault(key, []).append((from_, is_answered))
-                return NoReply()
+                self._unanswered.setdefault((event.publisher, event.message_id), []).append(sender)
             case Verdict.IN_ORDER | Verdict.REPEATED | Verdict.EARLY:
-                return Reply(_answer(event, is_answered=is_answered))
+                sender.arrived(event.message_id)
             case Verdict.FULL:
                 self.counts["refused"] += 1
-                return Refuse(OverloadedError("events that came too early", self._config.max_early))
+                raise OverloadedError("events that came too early", self._config.max_early)
             case _ if event.qos:
-                return Refuse(RefusedError("late", "an event after it has been delivered"))
+                raise RefusedError("late", "an event after it has been delivered")
             case _:
-                return Reply(_answer(event, is_answered=is_answered))
+                sender.arrived(event.message_id)
 
     def is_new(self, event: EncodedEvent) -> bool:
         """Take note of ``event``; return whether it has not come before."""
@@ -153,14 +184,14 @@ class Receiver:
     def sweep(self) -> None:
         """Forget what is too old."""
         self._memory.deduplicator.prune(self._system.now())
-        for key in [key for key, waiting in self._unanswered.items() if not any(f.is_waiting for f, _ in waiting)]:
+        for key in [key for key, waiting in self._unanswered.items() if not any(each.is_waiting for each in waiting)]:
             del self._unanswered[key]
 
     def _release(self, events: tuple[EncodedEvent, ...]) -> None:
         for event in events:
             self._deliver(event)
-            for from_, is_answered in self._unanswered.pop((event.publisher, event.message_id), ()):
-                from_.reply(_answer(event, is_answered=is_answered))
+            for sender in self._unanswered.pop((event.publisher, event.message_id), ()):
+                sender.arrived(event.message_id)
 
     def _deliver(self, event: EncodedEvent) -> None:
         """Give ``event`` to the subscribers, unless it has come before; a kept one only if it is not kept already."""
@@ -195,12 +226,63 @@ def _event(message: Publish, publisher: NodeId) -> EncodedEvent:
     )
 
 
-def _stamp(message: Publish) -> Stamp | None:
-    epoch, sequence, pending_from = message.epoch, message.sequence, message.pending_from
+def _publisher(stated: bytes | None, sender: NodeId | None, peer: PeerInfo) -> NodeId:
+    """Return who has published what ``sender`` has sent, through ``peer``.
+
+    Raises:
+        RefusedError: it is not known, or ``sender`` is another node than it states.
+    """
+    publisher = sender if stated is None else NodeId.normalize(stated)
+    if sender is None or publisher is None or (peer.verified and publisher != sender):
+        raise RefusedError(Code.NOT_PERMITTED, "who sends this is not its publisher")
+    return publisher
+
+
+def _stamp(message: Publish, epoch: int | None) -> Stamp | None:
+    sequence, pending_from = message.sequence, message.pending_from
     if epoch is None or sequence is None or pending_from is None or pending_from > sequence:
         return None
     return Stamp(epoch, sequence, pending_from)
 
 
-def _answer(event: EncodedEvent, *, is_answered: bool) -> Puback | None:
-    return Puback(message_id=event.message_id) if is_answered else None
+@dataclass(frozen=True, slots=True, eq=False)
+class _OfOne:
+    """Who has sent one event; ``is_answered``: by an acknowledgement, else by the end of the stream alone."""
+
+    from_: From
+    is_answered: bool
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.from_.is_waiting
+
+    def arrived(self, message_id: bytes) -> None:
+        self.from_.reply(Puback(message_id=message_id) if self.is_answered else None)
+
+
+class _OfBatch:
+    """Who has sent ``count`` events in one message, and gets one answer."""
+
+    def __init__(self, from_: From, count: int) -> None:
+        self._from: Final = from_
+        self._left = count
+        self._arrived: Final[list[bytes]] = []
+        if not count:
+            self._answer()
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._from.is_waiting
+
+    def arrived(self, message_id: bytes) -> None:
+        self._arrived.append(message_id)
+        self.refused()
+
+    def refused(self) -> None:
+        """Take note that one of the events is answered without an acknowledgement."""
+        self._left -= 1
+        if not self._left:
+            self._answer()
+
+    def _answer(self) -> None:
+        self._from.reply(PubackBatch(message_ids=tuple(self._arrived)))

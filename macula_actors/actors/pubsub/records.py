@@ -20,7 +20,7 @@ from macula_actors.core.wire.values import Value
 from macula_actors.errors import CallTimeoutError, MaculaError, QuorumError
 from macula_actors.messages.names import ROUTING_SERVER
 from macula_actors.messages.routing_server import DeleteRecord, StoreRecord
-from supervisors import RequestId, ServerDownError, SupervisorsError, System, send_request
+from supervisors import RequestId, SupervisorsError, System, send_request
 
 __all__ = ["Records", "Told", "TryAgain"]
 
@@ -194,8 +194,6 @@ class Records:
 def _error_of(request: RequestId) -> Exception | None:
     try:
         request.result()
-    except ServerDownError as error:
-        return error
     except (MaculaError, SupervisorsError) as error:
         return error
     return None

@@ -1,12 +1,15 @@
 """What is published: as subscribers get it, and as it is carried. Erlang: the arguments of a subscriber's callback."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.arguments import decode
+from macula_actors.core.wire.values import pack
 
 __all__ = ["EncodedEvent", "Event"]
+
+_NOTHING: Final = (b"", pack(None))  # payloads that keep nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,11 @@ class EncodedEvent:
     qos: int = 0
     retain: bool = False
     retained: bool = False
+
+    @property
+    def kept_payload(self) -> bytes:
+        """What counts as its payload where it is kept; empty if it is none: the value before is forgotten then."""
+        return b"" if self.payload in _NOTHING else self.payload
 
     def decoded(self, pattern: str, *, json: bool) -> Event:
         """Return it for the subscriber of ``pattern``; ``json``: whether its payload is JSON, as v0.8's is.

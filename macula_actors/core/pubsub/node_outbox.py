@@ -80,6 +80,7 @@ class NodeOutbox(Generic[Event]):
         self._counts: Final = counts
         self._queue: Final[BoundedQueue[Outgoing[Event]]] = BoundedQueue(settings.max_queued, settings.policy)
         self._flights: Final[dict[bytes, _Flight[Event]]] = {}  # in order of their sequence
+        self._owed: Final[dict[bytes, int]] = {}  # sequences of those of qos 1, in order as well
         self._ids: Final[set[bytes]] = set()  # of all messages that are here
         self._next_sequence = 0
         self._has_unsent = False  # there may be flights to be sent again
@@ -142,6 +143,7 @@ class NodeOutbox(Generic[Event]):
         if flight is None:
             return []
         self._ids.discard(message_id)
+        self._owed.pop(message_id, None)
         self._failures = 0
         self._counts["acknowledged"] += 1
         return self._pump(now)
@@ -180,6 +182,8 @@ class NodeOutbox(Generic[Event]):
         self._has_unsent = False
         while len(self._flights) < self._settings.window and (message := self._queue.get()) is not None:
             flight = self._flights[message.message_id] = _Flight(message, self._next_sequence)
+            if message.qos:
+                self._owed[message.message_id] = flight.sequence
             self._next_sequence += 1
             decisions.append(self._send(flight, now))
         return decisions + self._resumed()
@@ -191,7 +195,7 @@ class NodeOutbox(Generic[Event]):
         self._note(flight.ack_due_at)
         self._counts["sent"] += 1
         self._counts["retries"] += flight.attempt > 1
-        pending = next((each.sequence for each in self._flights.values() if each.message.qos), flight.sequence)
+        pending = next(iter(self._owed.values()), flight.sequence)
         stamp = Stamp(self._epoch, flight.sequence, min(pending, flight.sequence))
         return Send(self._node_id, flight.message, stamp, flight.attempt)
 
@@ -219,6 +223,7 @@ class NodeOutbox(Generic[Event]):
 
     def _abandon(self, message: Outgoing[Event], reason: Reason) -> list[Decision[Event]]:
         self._ids.discard(message.message_id)
+        self._owed.pop(message.message_id, None)
         if message.qos == 0:
             self._counts["lost"] += 1
             return []

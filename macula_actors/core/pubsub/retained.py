@@ -72,6 +72,11 @@ class RetainedStore(Generic[Event]):
         self._bytes += value.length
         return True
 
+    def get(self, topic: str) -> Event | None:
+        """Return the value of ``topic``."""
+        value = self._values.get(topic)
+        return None if value is None else value.event
+
     def delete(self, topic: str) -> bool:
         """Forget the value of ``topic``; return whether there was one."""
         value = self._values.pop(topic, None)

@@ -18,6 +18,7 @@ from macula_actors.errors import LocalProtocolError
 
 __all__ = [
     "CLASSES",
+    "MAX_EVENTS",
     "Call",
     "Cancel",
     "Cast",
@@ -36,7 +37,9 @@ __all__ = [
     "Ping",
     "Pong",
     "Puback",
+    "PubackBatch",
     "Publish",
+    "PublishBatch",
     "PubsubRoute",
     "Reply",
     "RpcRoute",
@@ -50,6 +53,8 @@ __all__ = [
     "Unregister",
     "Unsubscribe",
 ]
+
+MAX_EVENTS: Final = 256  # of one `PublishBatch`
 
 # The original takes node ids of any length and hashes those that are not of 32 bytes; a verified peer's has 32.
 _NodeId: TypeAlias = Annotated[bytes, Octets(1, 255)]
@@ -377,6 +382,25 @@ class Puback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishBatch:
+    """Ours: events of one ``publisher`` that waited together, in order; only for a node that says it takes them.
+
+    Each is what it would be alone, less ``publisher`` and ``epoch``, which are the same for all. `PubackBatch` answers.
+    """
+
+    publisher: _NodeId
+    epoch: Annotated[int, Integer(low=0)]
+    events: Annotated[tuple[Publish, ...], ListOf(Record(Publish), MAX_EVENTS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubackBatch:
+    """Ours: those events of the `PublishBatch` on whose stream it comes have arrived, of qos 0 and 1; no others."""
+
+    message_ids: Annotated[tuple[bytes, ...], ListOf(Octets(16, 16), MAX_EVENTS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReply:
     """Ours: the `Store` on whose stream it comes, or with the same ``request_id``, was carried out."""
 
@@ -425,6 +449,8 @@ Message: TypeAlias = (
     | StoreReply
     | Unregister
     | Cancel
+    | PublishBatch
+    | PubackBatch
 )
 
 CLASSES: Final[Mapping[int, type[Message]]] = MappingProxyType({
@@ -455,4 +481,6 @@ CLASSES: Final[Mapping[int, type[Message]]] = MappingProxyType({
     MessageType.STORE_REPLY: StoreReply,
     MessageType.UNREGISTER: Unregister,
     MessageType.CANCEL: Cancel,
+    MessageType.PUBLISH_BATCH: PublishBatch,
+    MessageType.PUBACK_BATCH: PubackBatch,
 })

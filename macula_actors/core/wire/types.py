@@ -41,6 +41,8 @@ class MessageType(IntEnum):
     STORE_REPLY = 0xA4
     UNREGISTER = 0xA5
     CANCEL = 0xA6
+    PUBLISH_BATCH = 0xA7
+    PUBACK_BATCH = 0xA8
 
     @property
     def label(self) -> str:

@@ -118,7 +118,7 @@ class PubsubMesh:
         self.dht = Dht()
         self._numbers = iter(range(1, 200))
 
-    async def node(self, name=None, *, mesh=(), can_be_dialled=True, **config):
+    async def node(self, name=None, *, mesh=(), can_be_dialled=True, capabilities=(pubsub.BATCH_CAPABILITY,), **config):
         number = next(self._numbers)
         identity = Identity.from_seed(bytes([number]) * 32)
         name = name or f"node{number}"
@@ -128,6 +128,7 @@ class PubsubMesh:
             peer={"routes": pubsub.ROUTES},
             mesh={"watchers": (PUBSUB_HANDLER,), **dict(mesh)},
             identity=identity,
+            capabilities=capabilities,
         )
         settings = {
             "identity": identity,

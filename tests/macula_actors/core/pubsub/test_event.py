@@ -24,3 +24,8 @@ def test_a_subscriber_gets_the_value_that_was_published(json):
 def test_a_payload_that_is_none_is_the_publishers_fault():
     with pytest.raises(RemoteProtocolError):
         encoded(b"\xc1").decoded("a.*", json=False)
+
+
+@pytest.mark.parametrize(("payload", "kept"), [(b"", b""), (encode(None, json=False), b""), (b"x", b"x")])
+def test_an_event_without_a_value_keeps_nothing(payload, kept):
+    assert encoded(payload).kept_payload == kept

@@ -23,6 +23,7 @@ def test_the_last_value_is_kept():
     store.put("a.b", "later", b"123")
 
     assert store.matching("a.b") == (Retained("a.b", "later", 6),)
+    assert (store.get("a.b"), store.get("a.*")) == ("later", None)
     assert (len(store), store.total_bytes) == (1, 6)
 
 

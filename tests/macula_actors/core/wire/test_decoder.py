@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from macula_actors.core.wire import FrameReader, MessageType, decode, decode_frame, encode
 from macula_actors.core.wire.frame import Frame, encode_frame
-from macula_actors.core.wire.messages import Ping
+from macula_actors.core.wire.messages import MAX_EVENTS, Ping
 from macula_actors.core.wire.values import pack
 from macula_actors.errors import RemoteProtocolError
 from tests.macula_actors.core.wire.strategies import any_message, values
@@ -65,6 +65,10 @@ def test_messages_are_read_from_a_stream_byte_by_byte(messages):
         (0x04, b"\x80", "missing_field"),
         (0x03, b"\x81\xa9timestamp\xc3", "bad_field"),
         (0x40, pack({"type": "store", "target": b"t"}), "bad_field"),
+        (0xA7, pack({"publisher": b"p", "epoch": 1, "events": [{"topic": "a"}]}), "missing_field"),
+        (0xA7, pack({"publisher": b"p", "epoch": 1, "events": [b"a"]}), "bad_field"),
+        (0xA7, pack({"publisher": b"p", "epoch": 1, "events": [{}] * (MAX_EVENTS + 1)}), "bad_field"),
+        (0xA8, pack({"message_ids": [bytes(15)]}), "bad_field"),
     ],
 )
 def test_the_first_fault_in_order_is_told(type_id, payload, code):

@@ -3,9 +3,22 @@ from hypothesis import given
 
 from macula_actors.core.wire import decode, encode
 from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES
-from macula_actors.core.wire.messages import CLASSES, Call, FindValue, Ping, Store
+from macula_actors.core.wire.messages import (
+    CLASSES,
+    MAX_EVENTS,
+    Call,
+    FindValue,
+    Ping,
+    PubackBatch,
+    Publish,
+    PublishBatch,
+    Store,
+)
 from macula_actors.errors import LocalProtocolError
 from tests.macula_actors.core.wire.strategies import any_message, of_class
+
+EVENT = Publish(topic="a", payload=b"", message_id=bytes(16))
+LARGE_EVENT = Publish(topic="a", payload=bytes(MAX_PAYLOAD_BYTES // 2), message_id=bytes(16))
 
 
 @pytest.mark.parametrize("cls", CLASSES.values())
@@ -48,6 +61,10 @@ def test_text_in_values_is_str_among_us_and_bin_for_the_original():
         (Call(procedure="a", args=None, call_id=bytes(16)), "missing_field"),
         (Store(key=b"k", value={1: 2}), "bad_value"),
         (Call(procedure="a", args=bytes(MAX_PAYLOAD_BYTES), call_id=bytes(16)), "frame_too_large"),
+        (PublishBatch(publisher=b"p", epoch=1, events=(EVENT,) * (MAX_EVENTS + 1)), "bad_field"),
+        (PublishBatch(publisher=b"p", epoch=-1, events=(EVENT,)), "bad_field"),
+        (PublishBatch(publisher=b"p", epoch=1, events=(LARGE_EVENT, LARGE_EVENT)), "frame_too_large"),
+        (PubackBatch(message_ids=(bytes(16), b"short")), "bad_field"),
     ],
 )
 def test_what_must_not_be_sent_is_our_error(message, code):
