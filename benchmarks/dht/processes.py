@@ -21,7 +21,7 @@ SECONDS = 3.0  # of each load
 WARM_UP = 0.5  # seconds of stores before
 PATIENCE = 60.0  # seconds, until the nodes know each other
 SETTLING = 1.0  # seconds, in which a node that has joined meets somebody new
-IN_FLIGHT = (1, 4, 16)
+IN_FLIGHT = (1, 2, 4, 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Final
 
 from benchmarks.pubsub.length import Length
-from benchmarks.rpc.table import Row, verdict
+from benchmarks.rows import Row, verdict
 from macula_actors.core.pubsub.pattern_index import PatternIndex
 
 __all__ = ["match"]

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from benchmarks.pubsub.length import Length
 from benchmarks.pubsub.side import Published, Side
+from benchmarks.rows import Row, verdict
 from benchmarks.rpc.far import Far
-from benchmarks.rpc.table import Row, verdict
 
 __all__ = ["SYSTEMS", "shapes"]
 

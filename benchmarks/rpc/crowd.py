@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
+from benchmarks.rows import Row
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
 from benchmarks.rpc.mesh import Nodes
 from benchmarks.rpc.ours import ECHO
-from benchmarks.rpc.table import Row
 
 __all__ = ["crowd"]
 

@@ -12,10 +12,10 @@ from statistics import median
 from typing import Final, TypeAlias
 
 from benchmarks.quic.systems import BOTH, Loop
+from benchmarks.rows import Row, verdict
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
 from benchmarks.rpc.sides import Side, ThreadSide
-from benchmarks.rpc.table import Row, verdict
 
 __all__ = ["IN_FLIGHT", "direct"]
 

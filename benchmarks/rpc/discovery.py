@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from statistics import quantiles
 from typing import Final
 
+from benchmarks.rows import Row
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
 from benchmarks.rpc.mesh import Nodes
-from benchmarks.rpc.table import Row
 
 __all__ = ["discovery"]
 

@@ -9,11 +9,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from benchmarks.rows import Row, verdict
 from benchmarks.rpc.far import Far
 from benchmarks.rpc.length import Length
 from benchmarks.rpc.mesh import Nodes
 from benchmarks.rpc.ours import ECHO
-from benchmarks.rpc.table import Row, verdict
 from macula_actors.transport.key_store import load_or_create
 
 __all__ = ["routes"]

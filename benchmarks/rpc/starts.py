@@ -12,8 +12,8 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import Final
 
+from benchmarks.rows import Row, verdict
 from benchmarks.rpc.length import Length
-from benchmarks.rpc.table import Row, verdict
 from macula_actors.node_config import Mode
 
 __all__ = ["starts"]

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.pubsub.__main__ import PARTS
 from benchmarks.pubsub.length import QUICK
 from benchmarks.pubsub.shapes import SYSTEMS, shapes
-from benchmarks.rpc.table import README
+from benchmarks.rows import README
 
 SECONDS = [pytest.param(part, marks=pytest.mark.slow if part == "shapes" else ()) for part in PARTS]
 

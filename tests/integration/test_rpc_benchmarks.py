@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
+from benchmarks.rows import README, markdown
 from benchmarks.rpc.__main__ import PARTS
 from benchmarks.rpc.direct import SYSTEMS, direct
 from benchmarks.rpc.length import QUICK
-from benchmarks.rpc.table import README, markdown
 
 SECONDS = [pytest.param(part, marks=pytest.mark.long if part in {"direct", "routes"} else ()) for part in PARTS]
 

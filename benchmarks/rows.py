@@ -11,7 +11,7 @@ from rich.table import Table
 
 __all__ = ["Row", "markdown", "to_rich", "verdict", "write_readme"]
 
-README = Path(__file__).parent.with_name("README.md")
+README = Path(__file__).with_name("README.md")
 
 Row: TypeAlias = Mapping[str, str]
 
@@ -36,8 +36,8 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def write_readme(part: str, text: str, benchmark: str = "rpc") -> None:
-    """Put ``text`` between the markers of ``part`` in README.md."""
+def write_readme(benchmark: str, part: str, text: str) -> None:
+    """Put ``text`` between the markers of ``part`` of ``benchmark`` in README.md."""
     readme = README.read_text(encoding="utf-8")
     marked = re.compile(rf"(?<=<!-- {benchmark} {part} -->\n).*(?=<!-- end of {benchmark} {part} -->)", re.DOTALL)
     README.write_text(marked.sub(lambda _: f"\n{text}\n", readme), encoding="utf-8")
