@@ -284,7 +284,9 @@ class DhtNode:
         )
 
     def _looked_up(self, result: LookupResult[Record], on_end: Callable[[LookupResult[Record]], None] | None) -> None:
-        if result.target != self.node_id:
+        if result.target == self.node_id:
+            self.table.looked_up_self(self.settings.locate.k, self._network.now, self._rng)
+        else:
             self.table.looked_up(result.target, self._network.now, self._rng)
         if on_end is not None:
             on_end(result)
@@ -299,13 +301,17 @@ class DhtNode:
         if on_joined is not None:
             on_joined()
 
-    def _refresh(self, _now: float) -> None:
-        """Look up its own id, and ask its bootstrap nodes too: so two parts of a mesh that was cut find together."""
+    def _refresh(self, now: float) -> None:
+        """Look up its own id, beginning with whom its bootstrap nodes know too: so parts of a mesh find together."""
+        heard: list[Contact] = []
         for each in self._bootstrap:
             if each.node_id not in self.table:
-                self._ping(each)
-        self._look_up(self.node_id, lambda _: self._refresh_buckets())
+                self._ping(each, heard)
+        self.port.call_at(now + self.settings.query_timeout, lambda _: self._refresh_nearest(heard))
         self.stay()
+
+    def _refresh_nearest(self, heard: Sequence[Contact]) -> None:
+        self._look_up(self.node_id, lambda _: self._refresh_buckets(), heard)
 
     def _refresh_buckets(self) -> None:
         for index in self.table.to_refresh(self._network.now):
@@ -325,10 +331,12 @@ class DhtNode:
         if contact.node_id is not None:
             self.table.failed(contact.node_id, self._network.now)
 
-    def _ping(self, contact: Contact) -> None:
+    def _ping(self, contact: Contact, heard: list[Contact] | None = None) -> None:
         def pinged(answer: Answer) -> None:
             if isinstance(answer, FindNodeReply):
                 self._seen(contact)
+                if heard is not None:
+                    heard.extend(self._infos.contacts(answer.nodes or ()))
             else:
                 self._failed(contact)
 
@@ -371,10 +379,7 @@ class DhtNode:
     def _hand_over(self, newcomer: Contact) -> None:
         if newcomer.node_id is None or not self.records.stats().records:
             return
-        k = self.settings.bucket.k
-        near = [*self.table.closest(newcomer.node_id, k), *self.table.closest(self.node_id, k)]
-        ids = [each.node_id for each in near if each.node_id is not None]
-        plan = HandOver(newcomer.node_id, self.node_id, ids, k=k, senders=self.settings.senders)
+        plan = HandOver(newcomer.node_id, self.table, k=self.settings.bucket.k, senders=self.settings.senders)
         now_ms = self.now_ms()
         for key in filter(plan.includes, self.records.keys()):
             for record in self.records.get_all(key, now_ms):

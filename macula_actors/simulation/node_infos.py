@@ -20,12 +20,24 @@ class NodeInfos:
 
     def of(self, contacts: Iterable[Contact]) -> tuple[NodeInfo, ...]:
         """Return the ``contacts`` that have a node id, for a message."""
-        return tuple(self._info(each.node_id, each) for each in contacts if each.node_id is not None)
+        infos = []
+        for each in contacts:
+            entry = self._entries.get(each.node_id or b"")
+            if entry is not None and entry[0] is each:
+                infos.append(entry[1])
+            elif each.node_id is not None:
+                infos.append(self._info(each.node_id, each))
+        return tuple(infos)
 
     def contacts(self, infos: Iterable[NodeInfo]) -> list[Contact]:
         """Return the contacts that a message has; without those whose address cannot be read."""
-        found = (self._contact(each) for each in infos)
-        return [each for each in found if each is not None]
+        contacts = []
+        for each in infos:
+            entry = self._entries.get(each.node_id)
+            contact = entry[0] if entry is not None and entry[1] is each else self._contact(each)
+            if contact is not None:
+                contacts.append(contact)
+        return contacts
 
     def _info(self, node_id: NodeId, contact: Contact) -> NodeInfo:
         entry = self._entries.get(node_id)

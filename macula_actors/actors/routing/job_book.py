@@ -90,14 +90,14 @@ class JobBook:
         """Tell whether ``reqid`` is that of a start."""
         return reqid in self._starting
 
-    def started(self, reqid: RequestId) -> None:
-        """Take the answer of the supervisor."""
+    def started(self, reqid: RequestId) -> bool:
+        """Take the answer of the supervisor; False: it could not start the job."""
         running = self._starting.pop(reqid)
         try:
             ref: Ref = reqid.result()
         except SupervisorsError as error:
             self._not_started(running, error)
-            return
+            return False
         running.ref = ref
         self._running[ref] = running
         running.monitor = monitor(ref)
@@ -105,6 +105,7 @@ class JobBook:
             forward(from_, ref, Await())
         running.waiting.clear()
         ref.cast(Begin())
+        return True
 
     def done(self, ref: Ref) -> bool:
         """Take note that the job of ``ref`` has its outcome; False if it is that of an earlier RoutingServer."""

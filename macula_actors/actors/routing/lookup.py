@@ -157,7 +157,8 @@ class LookupProcess(GenServer):
                 self._deliver(self._delivery)
         if not self._is_over or self._asked or self._again:
             return NoReply()
-        cast(ROUTING_SERVER, self._learned())
+        if self._answered or self._silent:  # after the outcome
+            cast(ROUTING_SERVER, self._learned())
         return Stop(Normal())
 
     # The lookup

@@ -179,7 +179,8 @@ class RoutingServer(GenServer):
     def handle_info(self, info: object) -> None:
         match info:
             case Response(reqid) if self._jobs.is_start(reqid):
-                self._jobs.started(reqid)
+                if self._jobs.started(reqid):
+                    return  # nothing is due earlier by that
             case Response(reqid) if reqid is self._loading:
                 self._loaded(reqid)
             case Response(reqid):
@@ -344,6 +345,8 @@ class RoutingServer(GenServer):
         now = self._system.now()
         if sender.node_id is None or sender.endpoint is None:
             return  # whom nobody can dial asks, and keeps nothing for others
+        if self.contacts.is_fresh(sender, now):
+            return
         match self.contacts.heard_of(sender):
             case AskFirst():
                 self._pings.ask_newcomer(sender, sender.node_id, now)

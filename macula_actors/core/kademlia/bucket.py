@@ -7,6 +7,7 @@ Erlang: macula_routing_bucket (drops newcomers when full, keeps the dead for eve
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import inf
 from typing import Final
@@ -238,12 +239,15 @@ class KBucket:
 
 
 def _address(endpoint: Endpoint | None) -> str | int | None:
-    if endpoint is None:
-        return ""
+    return "" if endpoint is None else _address_of(endpoint.host)
+
+
+@lru_cache(4096)  # the same hosts come again and again, and reading an address takes 4 us
+def _address_of(host: str) -> str | int | None:
     try:
-        address = ip_address(endpoint.host)
+        address = ip_address(host)
     except ValueError:
-        return endpoint.host
+        return host
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if address.is_loopback:

@@ -4,14 +4,13 @@ Erlang: macula_routing_dht:update_closest/4. Paper: Kademlia, section 2.3; S/Kad
 what one peer says must not decide a lookup. The states are those of rust-libp2p's ClosestPeersIter.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Hashable, Iterator
 from enum import Enum, auto
 from math import inf
-from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
-from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.kademlia.node_id import ID_BYTES, NodeId
 from macula_actors.core.peer.contact import Contact
 
 __all__ = ["Candidate", "Candidates", "Progress"]
@@ -63,27 +62,30 @@ class Candidate(Generic[V]):
         self.pending: list[Contact] = []  # asked, and neither answered nor failed
         self.values: tuple[V, ...] = ()
         self.balance = 0  # of the contacts it told of: how many more answered than were silent
-        self._unasked = [_Place(contact, [] if source is None else [source])]
-        self._places = {contact: self._unasked[0]}
+        place = _Place(contact, [] if source is None else [source])
+        self._places = [place]
+        self._unasked = [place]
 
     @property
     def is_untouched(self) -> bool:
         """Whether it was never asked."""
         return len(self._unasked) == len(self._places)
 
-    def is_said_to_be(self, contact: Contact) -> bool:
-        """Tell whether ``contact`` is a known place of it."""
-        return contact in self._places
+    def confirmed(self, contact: Contact, source: "Candidate[V]") -> bool:
+        """Note that ``source`` says, too, that it is at the place ``contact``; False: nobody has said so before."""
+        for place in self._places:
+            if place.contact is contact or place.contact == contact:
+                place.told_by(source)
+                return True
+        return False
 
     def told(self, contact: Contact, source: "Candidate[V]") -> None:
         """Note that ``source`` says it is at the place ``contact``."""
-        if self.progress is Progress.ANSWERED:
+        if self.progress is Progress.ANSWERED or self.confirmed(contact, source):
             return
-        place = self._places.get(contact)
-        if place is not None:
-            place.told_by(source)
-        elif len(self._places) < _MAX_PLACES:
-            self._places[contact] = place = _Place(contact, [source])
+        if len(self._places) < _MAX_PLACES:
+            place = _Place(contact, [source])
+            self._places.append(place)
             self._unasked.append(place)
             self.progress = self.progress if self.progress is Progress.WAITING else Progress.UNASKED
 
@@ -98,7 +100,7 @@ class Candidate(Generic[V]):
 
     def given_up(self) -> None:
         """Note that its answer is late or will not come: go on to the next place, if one is known."""
-        self._places[self.contact].blame()
+        self._place(self.contact).blame()
         if self._unasked:
             self.progress = Progress.UNASKED
         else:
@@ -106,13 +108,16 @@ class Candidate(Generic[V]):
 
     def answered(self, contact: Contact, values: tuple[V, ...]) -> None:
         """Note that it answered at ``contact``."""
-        self._places[contact].credit()
+        self._place(contact).credit()
         self.progress, self.contact, self.values = Progress.ANSWERED, contact, values
         self.pending.clear()
 
     def is_doubtful(self, max_bad: int) -> bool:
         """Tell whether all who told of it, unasked, told of ``max_bad`` more silent contacts than of others."""
-        return max(map(_Place.trust, self._unasked)) <= -max_bad
+        return not any(place.is_trusted(max_bad) for place in self._unasked)
+
+    def _place(self, contact: Contact) -> "_Place[V]":
+        return next(each for each in self._places if each.contact == contact)
 
 
 class _Place(Generic[V]):
@@ -128,6 +133,10 @@ class _Place(Generic[V]):
     def trust(self) -> float:
         """Return the best balance of who told of it."""
         return max((each.balance for each in self._sources), default=inf)
+
+    def is_trusted(self, max_bad: int) -> bool:
+        """Tell whether `trust` is above ``-max_bad``."""
+        return not self._sources or any(each.balance > -max_bad for each in self._sources)
 
     def told_by(self, source: Candidate[V]) -> None:
         """Note that ``source`` told of it too."""
@@ -161,13 +170,14 @@ class Candidates(Generic[V]):
         self._target = int.from_bytes(target)
         self._max_candidates = max_candidates
         self._by_id: dict[NodeId, Candidate[V]] = {}
-        self._ordered: list[tuple[int, NodeId, Candidate[V]]] = []  # distances are never equal
+        self._nearest: list[Candidate[V]] = []
+        self._distances: list[int] = []  # of the nearest; never equal
 
     def __len__(self) -> int:
-        return len(self._ordered)
+        return len(self._nearest)
 
     def __iter__(self) -> Iterator[Candidate[V]]:
-        return (candidate for _, _, candidate in self._ordered)
+        return iter(self._nearest)
 
     def get(self, node_id: NodeId | None) -> Candidate[V] | None:
         """Return the candidate with this id."""
@@ -176,17 +186,18 @@ class Candidates(Generic[V]):
     def add(self, node_id: NodeId, contact: Contact, source: Candidate[V] | None) -> None:
         """Take in a node that is not a candidate yet, if there is room."""
         distance = int.from_bytes(node_id) ^ self._target
-        if len(self._ordered) >= self._max_candidates and not self._make_room(distance):
+        rank = bisect_left(self._distances, distance)
+        if len(self._nearest) >= self._max_candidates and not self._make_room(rank):
             return
-        candidate = Candidate[V](contact, distance, source)
+        candidate: Candidate[V] = Candidate(contact, distance, source)
         self._by_id[node_id] = candidate
-        insort(self._ordered, (distance, node_id, candidate))
+        self._nearest.insert(rank, candidate)
+        self._distances.insert(rank, distance)
 
-    def _make_room(self, distance: int) -> bool:
-        nearer = bisect_left(self._ordered, distance, key=itemgetter(0))
-        for place in range(len(self._ordered) - 1, nearer - 1, -1):
-            _, node_id, candidate = self._ordered[place]
-            if candidate.is_untouched:
-                del self._ordered[place], self._by_id[node_id]
+    def _make_room(self, rank: int) -> bool:
+        for place in range(len(self._nearest) - 1, rank - 1, -1):
+            if self._nearest[place].is_untouched:
+                distance = self._distances.pop(place)
+                del self._nearest[place], self._by_id[NodeId((distance ^ self._target).to_bytes(ID_BYTES))]
                 return True
         return False

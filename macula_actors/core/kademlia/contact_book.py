@@ -54,9 +54,13 @@ class ContactBook:
         """Whether any of the lost is remembered."""
         return bool(self._former)
 
+    def is_fresh(self, contact: Contact, now: float) -> bool:
+        """Tell whether `seen` would change nothing, since ``contact`` was seen a moment ago."""
+        return self.table.is_fresh(contact, now, _FRESH)
+
     def seen(self, contact: Contact, now: float) -> Seen:
         """Do as `RoutingTable.seen`; of who is seen many times a second, once."""
-        if self.table.is_fresh(contact, now, _FRESH):
+        if self.is_fresh(contact, now):
             return Updated()
         decision = self.table.seen(contact, now)
         if contact.node_id is not None and isinstance(decision, Added | Updated):

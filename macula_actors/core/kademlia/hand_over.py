@@ -4,69 +4,46 @@ Erlang: none at v0.8.0; later versions replicate to joiners. Paper: section 2.5 
 that not all holders do).
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.kademlia.table import RoutingTable
 
 __all__ = ["HandOver"]
 
 
 class HandOver:
-    """What the node ``own_id`` gives to ``newcomer``.
+    """What this node gives to ``newcomer``.
 
     Args:
         newcomer: the node that joined.
-        own_id: the holder.
-        contacts: the closest nodes that the holder knows, to itself and to the newcomer; both may be among them.
+        table: this node's, as it is when `includes` is asked; the newcomer may be in it.
         k: how many nodes keep a record.
         senders: how many holders give it, the closest to its key. Some that are taken for closer may be gone.
     """
 
-    def __init__(
-        self, newcomer: NodeId, own_id: NodeId, contacts: Iterable[NodeId], *, k: int = 20, senders: int = 4
-    ) -> None:
-        others = frozenset(contacts) - {newcomer, own_id}
-        self._newcomer: Final = int.from_bytes(newcomer)
-        self._own: Final = int.from_bytes(own_id)
-        self._beyond_newcomer: Final = _differences(newcomer, {*others, own_id} - {newcomer})
-        self._beyond_own: Final = _differences(own_id, others)
+    def __init__(self, newcomer: NodeId, table: RoutingTable, *, k: int = 20, senders: int = 4) -> None:
+        self._newcomer: Final = newcomer
+        self._table: Final = table
         self._k: Final = k
-        self._senders: Final = senders if newcomer != own_id else 0
+        self._senders: Final = senders if newcomer != table.node_id else 0
 
     def includes(self, key: NodeId) -> bool:
-        """Tell whether what is under ``key`` is to be given."""
-        number = int.from_bytes(key)
-        return (
-            _nearer(number ^ self._own, self._beyond_own) < self._senders
-            and _nearer(number ^ self._newcomer, self._beyond_newcomer) < self._k
-        )
+        """Tell whether what is under ``key`` is to be given; in 2 us, if this node is not one of the senders."""
+        return self._is_sender(key) and self._is_holder(key)
 
-    def batches(self, keys: Iterable[NodeId], size: int = 64) -> Iterator[tuple[NodeId, ...]]:
-        """Yield those of ``keys`` that are to be given, up to ``size`` at once; lazily, about 3 us a key."""
-        batch: list[NodeId] = []
-        for key in filter(self.includes, keys):
-            batch.append(key)
-            if len(batch) == size:
-                yield tuple(batch)
-                batch.clear()
-        if batch:
-            yield tuple(batch)
+    def _is_sender(self, key: NodeId) -> bool:
+        nearer = self._table.nearer(key)
+        if nearer < self._senders:
+            return True
+        is_newcomer_among = self._newcomer in self._table and self._is_nearer(self._table.node_id, key)
+        return nearer - is_newcomer_among < self._senders
 
+    def _is_holder(self, key: NodeId) -> bool:
+        others = (each.node_id for each in self._table.closest(key, self._k, without=self._newcomer))
+        nearer = sum(not self._is_nearer(each, key) for each in others if each is not None)
+        return nearer + (not self._is_nearer(self._table.node_id, key)) < self._k
 
-def _differences(node: NodeId, others: Iterable[NodeId]) -> tuple[tuple[int, int], ...]:
-    """Return the bits at which others first differ from ``node``, and how many do there; the most frequent first.
-
-    Another one is nearer to a key than ``node`` exactly if the key has at that bit what the other has: the distance
-    between key and ``node`` has a one there.
-    """
-    counts: dict[int, int] = {}
-    for other in others:
-        bit = 1 << (node.distance(other).bit_length() - 1)
-        counts[bit] = counts.get(bit, 0) + 1
-    return tuple(sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def _nearer(distance: int, differences: tuple[tuple[int, int], ...]) -> int:
-    """Return how many of the others are nearer to a key at ``distance``."""
-    return sum(count for bit, count in differences if distance & bit)
+    def _is_nearer(self, other: NodeId, key: NodeId) -> bool:
+        """Tell whether the newcomer is nearer to ``key`` than ``other`` is."""
+        return self._newcomer.distance(key) < other.distance(key)

@@ -154,7 +154,7 @@ class Lookup(Generic[V]):
                     self._candidates.add(node_id, contact, source)
             elif source is None or known.progress is Progress.ANSWERED:
                 continue
-            elif known.is_said_to_be(contact) or _is_plausible(contact.endpoint):
+            elif not known.confirmed(contact, source) and _is_plausible(contact.endpoint):
                 known.told(contact, source)
 
     @property
@@ -189,14 +189,14 @@ class Lookup(Generic[V]):
         doubtful: Candidate[V] | None = None
         for candidate in self._candidates:
             match candidate.progress:
+                case Progress.ANSWERED:
+                    count += 1
                 case Progress.UNASKED if not candidate.is_doubtful(self._limits.max_bad):
                     return candidate, False
                 case Progress.UNASKED:
                     doubtful = doubtful or candidate
                 case Progress.WAITING:
                     is_done = False
-                    count += 1
-                case Progress.ANSWERED:
                     count += 1
                 case Progress.SLOW | Progress.FAILED:
                     pass

@@ -150,6 +150,12 @@ class RoutingTable:
             found += [each.contact for each in bucket.nearest(number) if each.node_id != without]
         return found[:count]
 
+    def nearer(self, key: NodeId) -> int:
+        """Return how many contacts are nearer to ``key`` than this node is."""
+        number = int.from_bytes(key)
+        near = self._occupied & (self._number ^ number)  # see `_by_distance`
+        return sum(len(bucket) for _, bucket in self._in_order(near, 0))
+
     def knows_closest(self, target: NodeId, count: int, now: float, within: float) -> bool:
         """Tell whether `closest` is what a lookup of ``target`` would find, as far as can be told without asking.
 
@@ -171,10 +177,15 @@ class RoutingTable:
 
     def looked_up(self, target: NodeId, now: float, rng: Random) -> None:
         """Note that a lookup of ``target`` has ended: it has refreshed the bucket of its range."""
-        index = self._node_id.bucket_index(target)
-        self._looked_up_at[index] = now
-        self._refresh_at[index] = now + self._refresh_after * (1 - self._jitter * rng.random())
-        self._next_refresh = None
+        self._refreshed(self._node_id.bucket_index(target), now, rng)
+
+    def looked_up_self(self, count: int, now: float, rng: Random) -> None:
+        """Note that a lookup of this node's own id has found the ``count`` nearest nodes, or all there are.
+
+        That has refreshed the buckets before that of the last one: all nodes of their ranges have answered.
+        """
+        for index in self._nearest_buckets(count):
+            self._refreshed(index, now, rng)
 
     def to_refresh(self, now: float) -> list[int]:
         """Return the indices of buckets that need a lookup of a `random_id`, the farthest first.
@@ -213,12 +224,28 @@ class RoutingTable:
         for each in saved:
             self.seen(each.contact, now - each.silent_for)
 
+    def _nearest_buckets(self, count: int) -> Iterator[int]:
+        """Yield the indices of the buckets, nearest first, that have fewer than ``count`` contacts together."""
+        known = 0
+        for index in range(max(self._buckets, default=-1), -1, -1):
+            known += len(self._buckets.get(index, ()))
+            if known >= count:
+                return
+            yield index
+
+    def _refreshed(self, index: int, now: float, rng: Random) -> None:
+        self._looked_up_at[index] = now
+        self._refresh_at[index] = now + self._refresh_after * (1 - self._jitter * rng.random())
+        self._next_refresh = None
+
     def _by_distance(self, target: int) -> Iterator[tuple[int, KBucket]]:
         # A bucket's ids equal this node's up to a bit in which they differ. Where this node differs from the target
         # too, they are nearer than all ids of the buckets after; where not, farther. So, nearest first: the bits in
         # which the target differs, from the first on; then the others, from the last on.
         differs = self._number ^ target
-        near, far = self._occupied & differs, self._occupied & ~differs
+        return self._in_order(self._occupied & differs, self._occupied & ~differs)
+
+    def _in_order(self, near: int, far: int) -> Iterator[tuple[int, KBucket]]:
         while near:
             bit = near.bit_length() - 1
             near ^= 1 << bit

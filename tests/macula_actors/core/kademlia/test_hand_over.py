@@ -1,14 +1,24 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macula_actors.core.kademlia.bucket import BucketLimits
 from macula_actors.core.kademlia.hand_over import HandOver
 from macula_actors.core.kademlia.node_id import ID_BYTES, NodeId
+from macula_actors.core.kademlia.table import RoutingTable
+from macula_actors.core.peer.contact import Contact
 
 # Ids that differ in few bits, so that all their ranks occur.
 ids = st.integers(0, 31).map(lambda number: NodeId(bytes(ID_BYTES - 2) + number.to_bytes() + b"\x00"))
 sets_of_ids = st.lists(ids, min_size=2, max_size=12, unique=True)
 KEYS = [NodeId(bytes(ID_BYTES - 2) + bytes(each)) for each in zip(range(32), range(32), strict=True)]
 MESH = [NodeId.of(bytes([n])) for n in range(60)]
+
+
+def table_of(own, others):
+    made = RoutingTable(own, BucketLimits(k=64, max_per_address=64))
+    for each in others:
+        made.seen(Contact(node_id=each), 0.0)
+    return made
 
 
 def closest(nodes, key, count):
@@ -18,7 +28,7 @@ def closest(nodes, key, count):
 @given(sets_of_ids, st.integers(1, 6), st.integers(1, 4))
 def test_the_newcomer_gets_what_it_is_close_to_from_the_closest_holders(nodes, k, senders):
     newcomer, own, *others = nodes
-    hand_over = HandOver(newcomer, own, nodes, k=k, senders=senders)
+    hand_over = HandOver(newcomer, table_of(own, nodes), k=k, senders=senders)
 
     for key in KEYS:
         is_holder = newcomer in closest(nodes, key, k)
@@ -30,7 +40,7 @@ def test_each_key_is_sent_by_as_many_holders_as_asked_for():
     *mesh, newcomer = MESH
     keys = [NodeId.of(b"key" + bytes([n])) for n in range(200)]
 
-    given_by = [set(filter(HandOver(newcomer, each, mesh, k=8, senders=2).includes, keys)) for each in mesh]
+    given_by = [set(filter(HandOver(newcomer, table_of(each, MESH), k=8, senders=2).includes, keys)) for each in mesh]
 
     for key in keys:
         is_close = newcomer in closest(MESH, key, 8)
@@ -38,23 +48,8 @@ def test_each_key_is_sent_by_as_many_holders_as_asked_for():
 
 
 def test_a_node_that_knows_nobody_else_gives_everything():
-    assert all(HandOver(MESH[0], MESH[1], []).includes(key) for key in MESH)
+    assert all(HandOver(MESH[0], table_of(MESH[1], [])).includes(key) for key in MESH)
 
 
 def test_a_node_gives_itself_nothing():
-    assert not any(HandOver(MESH[0], MESH[0], MESH).includes(key) for key in MESH)
-
-
-def test_batches_are_bounded_and_lazy():
-    looked_at = []
-    keys = (looked_at.append(key) or key for key in MESH)
-    batches = HandOver(MESH[0], MESH[1], []).batches(keys, size=25)
-
-    assert next(batches) == tuple(MESH[:25])
-    assert looked_at == MESH[:25]
-    assert list(batches) == [tuple(MESH[25:50]), tuple(MESH[50:])]
-
-
-def test_there_is_no_empty_batch():
-    assert list(HandOver(MESH[0], MESH[1], []).batches(MESH[:25], size=25)) == [tuple(MESH[:25])]
-    assert list(HandOver(MESH[0], MESH[1], []).batches([])) == []
+    assert not any(HandOver(MESH[0], table_of(MESH[0], MESH)).includes(key) for key in MESH)

@@ -173,6 +173,35 @@ def test_a_bucket_is_refreshed_when_nothing_was_looked_up_in_it_for_a_while():
     assert [made.to_refresh(now) for now in (100.0, 110.0, 120.0)] == [[], [0], [0, 1]]
 
 
+def test_a_lookup_of_this_nodes_own_id_refreshes_the_nearest_buckets_that_it_has_found_all_of():
+    made = RoutingTable(OWN, refresh_after=100.0, jitter=0.0)
+    for index in (0, 1, 1, 3, 4):
+        made.seen(contact_of(id_in(index, len(made))), 0.0)
+
+    made.looked_up_self(3, 0.0, Random(0))
+
+    assert made.to_refresh(1.0) == [0, 1]
+    assert made.to_refresh(100.0) == [0, 1, 2, 3, 4]
+
+
+def test_a_bucket_of_which_a_lookup_of_this_nodes_own_id_need_not_have_found_all_is_refreshed():
+    made = table(id_in(0), id_in(1), id_in(1, 1))
+
+    made.looked_up_self(3, 0.0, Random(0))
+
+    assert made.to_refresh(1.0) == [0]
+
+
+@given(SEEDS, st.integers(0, 60))
+def test_a_table_counts_who_is_nearer_to_a_key_than_this_node(seed, count):
+    rng = Random(seed)
+    own, key, *ids = random_ids(count + 2, rng)
+
+    made = complete(own, ids, 64)
+
+    assert made.nearer(key) == sum(each.distance(key) < own.distance(key) for each in ids)
+
+
 def test_buckets_that_were_refreshed_at_once_are_not_due_at_once():
     due = []
     for seed in range(50):
