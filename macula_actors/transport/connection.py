@@ -250,6 +250,7 @@ class Connection(EngineEvents):
         if not self.is_closed:
             self.is_established = True
             self._endpoint.established(self)
+            self._endpoint.touch(self)  # the end of the handshake is still to be sent
             self._tell(lambda owner: owner.established())
 
     @override

@@ -411,6 +411,16 @@ def close_by(world):
     return [world.node(at=(host, host.ipv4)) for host in hosts]
 
 
+async def test_the_end_of_a_handshake_waits_for_nothing(world):
+    async with world:
+        one, other = close_by(world)
+        began = asyncio.get_running_loop().time()
+
+        await one.connect(other)
+
+        assert asyncio.get_running_loop().time() - began < 0.002
+
+
 @pytest.mark.parametrize("pause", [0.0006, 0.003, 0.009])  # less and more than the engines' own delay
 async def test_an_exchange_soon_after_another_takes_two_datagrams(pause):
     async with World("qh3", is_simulated=True) as world:  # aioquic adds a probe where round trips are as short as this
