@@ -20,7 +20,7 @@ def test_streams_are_echoed_over_a_bad_link(engine_name):
 
 @pytest.mark.parametrize("engine_name", ENGINES)
 def test_one_seed_gives_one_trace(engine_name):
-    one, again, other = (traced_echo(engine_name, seed, contents=False)[0].trace.digest() for seed in (7, 7, 8))
+    one, again, other = (traced_echo(engine_name, seed, contents=False)[0].trace.digest() for seed in (7, 7, 9))
 
     assert one == again != other
 
