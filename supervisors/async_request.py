@@ -93,8 +93,8 @@ class RequestId:
     # What `From` does with a future, in the server's thread
 
     def done(self) -> bool:
-        """Tell whether the answer has come."""
-        return self.arrival > 0
+        """Tell whether the answer has come, or the process that asked has ended."""
+        return self.arrival > 0 or (self._asker is not None and not self._asker.ref.is_alive())
 
     def set_result(self, value: object) -> None:
         """Take the answer."""

@@ -46,7 +46,7 @@ class Answer(Protocol):
     """Where an answer goes: an asyncio future, or a `RequestId`."""
 
     def done(self) -> bool:
-        """Tell whether it has come."""
+        """Tell whether it has come, or nobody is there to take it."""
 
     def set_result(self, value: Any) -> None:
         """Take it."""
@@ -77,7 +77,7 @@ class From:
     @property
     def is_waiting(self) -> bool:
         """Whether the caller still waits: it has no answer yet, has not given up, and has not ended."""
-        return self._future is not None
+        return self._future is not None and not self._future.done()
 
     def reply(self, value: object) -> None:
         """Answer with ``value``. A caller that no longer waits, or was answered, does not get it."""

@@ -14,6 +14,8 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     CONNECTION_LIMIT_FRAME_CAPACITY,
     MAX_STREAM_DATA_FRAME_CAPACITY,
+    RESET_STREAM_FRAME_CAPACITY,
+    STOP_SENDING_FRAME_CAPACITY,
     Limit,
     QuicConnection,
     QuicConnectionError,
@@ -221,13 +223,25 @@ class _Quic(QuicConnection):
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream, max_offset: int
     ) -> int:
         # aioquic tries all its streams for each packet, though it may be full after a few
-        if builder.remaining_flight_space < _MIN_STREAM_FRAME:
+        if _is_full(builder, _MIN_STREAM_FRAME):
             return 0
         sent: int = super()._write_stream_frame(builder, space, stream, max_offset)
         sender = stream.sender
         if sent and not sender._pending_eof and not len(sender._pending):  # noqa: SLF001
             sender.buffer_is_empty = True  # as aioquic would find for the next packet
         return sent
+
+    # Where a frame of a stream does not fit any more, aioquic ends not the packet but the whole batch.
+
+    @override
+    def _write_reset_stream_frame(self, builder: QuicPacketBuilder, stream: QuicStream) -> None:
+        if not _is_full(builder, RESET_STREAM_FRAME_CAPACITY):
+            super()._write_reset_stream_frame(builder, stream)
+
+    @override
+    def _write_stop_sending_frame(self, builder: QuicPacketBuilder, stream: QuicStream) -> None:
+        if not _is_full(builder, STOP_SENDING_FRAME_CAPACITY):
+            super()._write_stop_sending_frame(builder, stream)
 
     @override
     def _initialize(self, peer_cid: bytes) -> None:
@@ -320,7 +334,7 @@ class _Quic(QuicConnection):
         limit = stream.max_stream_data_local
         if self.is_reading and (limit - receiver._buffer_start) * 2 < self._max_stream_data:  # noqa: SLF001
             limit = stream.max_stream_data_local = receiver._buffer_start + self._max_stream_data  # noqa: SLF001
-        if stream.max_stream_data_local_sent != limit:
+        if stream.max_stream_data_local_sent != limit and not _is_full(builder, MAX_STREAM_DATA_FRAME_CAPACITY):
             frame = builder.start_frame(
                 QuicFrameType.MAX_STREAM_DATA,
                 capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
@@ -330,3 +344,8 @@ class _Quic(QuicConnection):
             frame.push_uint_var(stream.stream_id or 0)
             frame.push_uint_var(limit)
             stream.max_stream_data_local_sent = limit
+
+
+def _is_full(builder: QuicPacketBuilder, capacity: int) -> bool:
+    """Tell whether a frame of ``capacity`` bytes must wait for the next packet of ``builder``."""
+    return builder.remaining_flight_space < capacity

@@ -13,6 +13,7 @@ from supervisors import (
     Reply,
     ServerDownError,
     exit_signal,
+    send_request,
 )
 from supervisors.testing import wait_until_idle
 
@@ -157,3 +158,20 @@ async def test_a_server_can_tell_whether_a_caller_still_waits(system):
     assert await server.call("waiting") == [False, False, True]
     assert answered.result() == "x"
     waiting.cancel()
+
+
+class Asking(GenServer):
+    @override
+    def init(self, server):
+        send_request(server, "keep")
+
+
+async def test_an_asker_that_has_ended_waits_no_more(system):
+    server = await system.start(Keeping)
+    asker = await system.start(Asking, server)
+    assert await server.call("waiting") == [True]
+
+    exit_signal(asker, Kill())
+    await wait_until_idle(system)
+
+    assert await server.call("waiting") == [False]

@@ -63,8 +63,12 @@ class Outgoing:
     def pump(self, now: float) -> None:
         """Begin what waits, as far as there are streams; what nobody waits for is dropped."""
         while self._queue:
-            if self._queue[0].is_wanted(now) and not self._start(self._queue[0]):
+            first = self._queue[0]
+            is_wanted = first.is_wanted(now)
+            if is_wanted and not self._start(first):
                 return
+            if not is_wanted:
+                first.from_.close()
             self._queued_bytes -= len(self._queue.popleft().exchange.frame)
 
     def answer(self, stream_id: int, message: Message | None, *, end_stream: bool) -> bool:
@@ -91,7 +95,7 @@ class Outgoing:
     def expire(self, now: float) -> None:
         """Stop the exchanges that nobody waits for any more: the peer hears of it, and may stop its work."""
         for stream_id in [stream_id for stream_id, open_ in self._open.items() if not open_.is_wanted(now)]:
-            del self._open[stream_id]
+            self._open.pop(stream_id).from_.close()  # who has ended without a word can't do it itself
             self._link.abandon_stream(stream_id, CloseCode.NORMAL)
 
     def fail_all(self, error: MaculaError) -> None:

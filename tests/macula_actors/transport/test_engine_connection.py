@@ -215,6 +215,22 @@ def test_a_reset_reaches_the_reader(joined):
     assert joined.acceptor.heard.ended == []
 
 
+def test_resets_and_stops_leave_no_room_of_a_batch_unused(joined):
+    connection = joined.dialler.connection
+    large = send(joined.dialler, bytes(MIB))
+    batch = len(connection.datagrams_to_send(joined.now))
+    joined.run(60)
+    given_up = [send(joined.dialler, b"x") for _ in range(20)]
+    joined.run(1)
+
+    connection.send_stream_data(large, bytes(MIB), end_stream=False)
+    for stream_id in given_up:
+        connection.stop_stream(stream_id, 1)
+        connection.reset_stream(stream_id, 1)
+
+    assert len(connection.datagrams_to_send(joined.now)) > batch // 2
+
+
 def test_a_stop_reaches_the_writer_who_resets(joined):
     stream_id = send(joined.dialler, b"x")
     joined.run(1)

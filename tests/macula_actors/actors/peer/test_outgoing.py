@@ -4,7 +4,7 @@ import pytest
 
 from macula_actors.actors.peer.outgoing import Outgoing
 from macula_actors.messages.peer import Exchange
-from supervisors import From
+from supervisors import From, GenServer, Kill, NoReply, exit_signal, send_request
 from tests.macula_actors.transport.nodes import HELLO, World
 
 NOTHING = b"nothing was sent"
@@ -29,3 +29,39 @@ async def test_an_exchange_is_sent_at_once_unless_another_is_under_way(engine_na
         await owner.until(lambda owner: len(owner.items) == 3)
 
         assert sent_at_once == [True, False, False]
+
+
+class Connected(GenServer):
+    """Begins an exchange for each call, as a connection's process does, and drops what nobody waits for."""
+
+    def init(self, link):
+        self.outgoing = Outgoing(link, max_queued=1000, max_queued_bytes=100_000, ends_requests=True)
+
+    def handle_call(self, request, from_):
+        self.outgoing.begin(request, from_)
+        return NoReply()
+
+    def handle_cast(self, _request):
+        self.outgoing.expire(0.0)
+        self.outgoing.pump(0.0)
+
+
+class Caller(GenServer):
+    def init(self, server):
+        for _ in range(100):
+            send_request(server, Exchange(HELLO, 60.0, wants_reply=True))
+
+
+async def test_exchanges_of_a_caller_that_has_ended_are_kept_nowhere(system):
+    async with World("aioquic", is_simulated=True) as world:
+        owner, _ = await world.pair()
+        server = await system.start(Connected, owner.link)
+        caller = await system.start(Caller, server)
+        outgoing, calls = server._process.server.outgoing, server._process._calls
+        assert (len(outgoing), len(calls)) == (100, 100)
+
+        exit_signal(caller, Kill())
+        server.cast("expire")
+        await asyncio.sleep(1.0)
+
+        assert (len(outgoing), len(calls)) == (0, 0)
