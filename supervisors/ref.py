@@ -77,10 +77,11 @@ class Ref(ActorRef[Any]):
     ) -> Any:
         """Deliver ``request``, as ``wrap(request, from_)`` if given, and wait for the answer."""
         process = self._process
-        if process is None or process.ending is not None:
+        if process is None or process._exit is not None:
             raise ServerDownError(NoProcess(), self, request)
-        loop = process.loop
-        if get_ident() != process.system.thread or not loop.is_running():  # asyncio's own question is a system call
+        queue = process._run_queue
+        loop = queue.loop
+        if get_ident() != process._system._thread or not loop.is_running():  # asyncio's own question is a system call
             return await self._ask_from_afar(request, timeout, wrap, loop)
         caller = process.caller()
         if caller is process and asyncio.current_task() is process.callback_task:
@@ -94,10 +95,10 @@ class Ref(ActorRef[Any]):
         asked_at = loop.time()
         serial = None
         try:
-            if process.system.run_queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once:
+            if queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once:
                 await asyncio.sleep(0)
             if timeout is not None and not future.done():
-                serial = process.timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
+                serial = queue.timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)
             return await future
         except asyncio.CancelledError:
             if future.done():
@@ -105,7 +106,7 @@ class Ref(ActorRef[Any]):
             raise
         finally:
             if serial is not None:
-                process.timeouts.discard(serial)
+                queue.timeouts.discard(serial)
             from_.close()
             del process, future, from_, message  # an error that came by them refers to this frame
 

@@ -207,6 +207,10 @@ class Connection(EngineEvents):
         self._quic.receive(datagrams, address, now)
         self._drain()
 
+    def is_owed(self, packets: int) -> bool:
+        """Tell whether the peer has sent so many ``packets`` that want to be acknowledged, since something was sent."""
+        return self._quic.unacknowledged() >= packets
+
     def is_quiet(self) -> bool:
         """Tell whether there is nothing to send but acknowledgements, as far as is known without asking much."""
         return self.is_established and not self.is_closed and not self._quic.unsent_bytes()

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
-from math import inf
 from operator import itemgetter
 from typing import Final, ParamSpec, TypeVar
 
@@ -108,11 +107,10 @@ class QuicEndpoint(DatagramReceiver):
         self._connections: dict[Connection, dict[bytes, None]] = {}  # each with its ids
         self._peers: dict[Address, dict[Connection, None]] = {}
         self._touched: dict[Connection, None] = {}
-        self._lone: dict[Connection, None] = {}  # one datagram came, and nothing was sent since
+        self._lone: dict[Connection, float] = {}  # one packet came, nothing was sent since: until when, in order
         self._is_flushing = False  # soon
         self._is_answered = False  # something else than acknowledgements is to be sent
         self._is_urgent = False  # acknowledgements must not wait
-        self._ack_at = inf  # when acknowledgements that wait for an answer have waited enough
         self._ack_timer: asyncio.TimerHandle | None = None
         self._reset_second = 0.0
         self._resets = 0
@@ -189,10 +187,8 @@ class QuicEndpoint(DatagramReceiver):
             self._flush()
         elif self._is_urgent:
             self.loop.call_soon(self._flush_after, ANSWER_ROUNDS)
-        if self._lone and self._ack_at == inf:
-            self._ack_at = now + ACK_DELAY
-            if self._ack_timer is None:
-                self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
+        if self._lone and self._ack_timer is None:
+            self._ack_timer = self.loop.call_later(ACK_DELAY, self._flush_late)
 
     def _hand_over(self, batch: Sequence[tuple[bytes, Address]], now: float) -> Sequence[Connection]:
         """Give each connection its datagrams; return those that got some, perhaps twice."""
@@ -235,8 +231,8 @@ class QuicEndpoint(DatagramReceiver):
             self._broken(connection, error)
         if connection not in self._connections:
             return
-        if len(datagrams) == 1 and connection not in self._lone:
-            self._lone[connection] = None  # acknowledged with an answer, if one comes soon: each packet costs time
+        if len(datagrams) == 1 and not connection.is_owed(2):
+            self._lone.setdefault(connection, now + ACK_DELAY)  # with an answer, if one comes: each packet costs time
         else:
             self._touched[connection] = None
             self._is_urgent = True  # RFC 9000, 13.2.2: every second one is acknowledged at once
@@ -364,7 +360,7 @@ class QuicEndpoint(DatagramReceiver):
             del self._routes[connection_id]
         self._moved(connection, None)
         self._touched.pop(connection, None)
-        self._answered(connection)
+        self._lone.pop(connection, None)
         if not connection.dialled:
             self._admission.closed(connection.first_address[0], established=connection.is_established)
 
@@ -388,7 +384,7 @@ class QuicEndpoint(DatagramReceiver):
         """Send what ``connection`` has to send."""
         if connection in self._connections:
             self._touched.pop(connection, None)
-            self._answered(connection)
+            self._lone.pop(connection, None)
             self.attempt(connection, self._send, connection, self.now())
 
     def attempt(self, connection: Connection, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -412,30 +408,25 @@ class QuicEndpoint(DatagramReceiver):
 
     def _flush_late(self) -> None:
         self._ack_timer = None  # it is left to run when an answer comes first: that is cheaper than to cancel it
-        delay = self._ack_at - self.now()
-        if delay <= 0:
-            self._touched |= self._lone
-            self._flush()
-        elif delay < inf:
-            self._ack_timer = self.loop.call_later(delay, self._flush_late)
+        now = self.now()
+        for connection, due in self._lone.items():
+            if due > now:
+                self._ack_timer = self.loop.call_later(due - now, self._flush_late)
+                break
+            self._touched[connection] = None
+        self._flush()
 
     def _flush(self) -> None:
         self._is_flushing = False
         touched, self._touched = self._touched, {}
         now = self.now()
         for connection in touched:
-            self._answered(connection)
+            self._lone.pop(connection, None)
             if connection in self._connections:
                 try:
                     self._send(connection, now)
                 except Exception as error:
                     self._broken(connection, error)
-
-    def _answered(self, connection: Connection) -> None:
-        """Have no acknowledgement of ``connection`` wait: it goes with what is sent now."""
-        self._lone.pop(connection, None)
-        if not self._lone:
-            self._ack_at = inf
 
     def _send(self, connection: Connection, now: float) -> None:
         datagrams = connection.transmit(now)

@@ -150,7 +150,7 @@ class _Quic(QuicConnection):
         self.is_reading = True
         self.unsent_bytes = 0  # as of the last count, and all that was written since
         self._writing: dict[int, QuicStreamSender] = {}  # every sender that has unsent bytes
-        self._unacknowledged = 0  # packets of 1-RTT
+        self.unacknowledged = 0  # of 1-RTT
         self._max_data = configuration.max_data
         self._max_stream_data = configuration.max_stream_data
 
@@ -211,9 +211,12 @@ class _Quic(QuicConnection):
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         if not self._network_paths:  # an acceptor that nothing valid came to
             return []
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        if self.unacknowledged and space is not None and space.ack_at is not None:
+            space.ack_at = min(space.ack_at, now)
         datagrams = super().datagrams_to_send(now)
         if self._spaces[tls.Epoch.ONE_RTT].ack_at is None:
-            self._unacknowledged = 0
+            self.unacknowledged = 0
         if self._writing:
             self.count_unsent()
         return datagrams
@@ -252,7 +255,7 @@ class _Quic(QuicConnection):
     @override
     def get_timer(self) -> float | None:
         space = self._spaces.get(tls.Epoch.ONE_RTT)
-        if space is None or space.ack_at is None or self._unacknowledged > 1:
+        if space is None or space.ack_at is None or self.unacknowledged > 1:
             timer = super().get_timer()
         else:
             due, space.ack_at = space.ack_at, space.ack_at + ACK_PATIENCE
@@ -292,7 +295,7 @@ class _Quic(QuicConnection):
                 error.frame_type = QuicFrameType.PADDING
             raise
         if is_ack_eliciting and context.epoch is tls.Epoch.ONE_RTT:
-            self._unacknowledged += 1
+            self.unacknowledged += 1
         return is_ack_eliciting, is_probing
 
     @override

@@ -30,6 +30,7 @@ class Quic(Protocol):
 
     host_cid: bytes
     pending: deque[Any]  # what happened and was not told yet, the next first
+    unacknowledged: int  # as `EngineConnection.unacknowledged`
 
     def receive(self, datagrams: Sequence[bytes], address: Address, now: float) -> None:
         """As in `EngineConnection`."""
@@ -183,6 +184,10 @@ class QuicEngineConnection(EngineConnection):
             return ()
         self._answer_at = 2 * self._unanswered
         return self._last_words
+
+    @override
+    def unacknowledged(self) -> int:
+        return self._quic.unacknowledged
 
     @override
     def timer(self) -> float | None:

@@ -147,7 +147,7 @@ class _Quic(QuicConnection):
         )
         self.pending = self._events
         self.is_reading = True
-        self._unanswered = 0  # datagrams that came since one was sent
+        self.unacknowledged = 0
         self._blocked_until = 0.0
         self._closing_until: float | None = None
         self.pings: dict[int, int | None] = {}  # unanswered: their packet's number, or a later one's, once it was sent
@@ -200,10 +200,11 @@ class _Quic(QuicConnection):
     def receive(self, datagrams: Sequence[bytes], address: Address, now: float) -> None:
         """Take them all at once, once the handshake is done without qh3's checks and its log."""
         core = self._core
-        self._unanswered += len(datagrams)
         if core is not None and self._handshake_complete:
             core.receive_many_datagrams([*datagrams], address, now)
             self._drain_core()
+            if (timer := core.get_timer()) is not None and timer[0] == _LATE_ACK:
+                self.unacknowledged += len(datagrams)
         elif core is not None or self._close_event is None:  # else it was closed before it began
             self.receive_many_datagrams([*datagrams], address, now)
 
@@ -274,7 +275,7 @@ class _Quic(QuicConnection):
             # packet: qh3 raises, now and each time until more comes in. Its timer stays due.
             self._blocked_until = now + _BLOCKED_RETRY
         if datagrams:
-            self._unanswered = 0
+            self.unacknowledged = 0
         if self.pings:
             newest = max(self._outstanding(), default=None)
             self.pings = {uid: newest if sent is None else sent for uid, sent in self.pings.items()}
@@ -288,7 +289,7 @@ class _Quic(QuicConnection):
         if timer is None:
             return None
         kind, at = timer
-        if kind == _LATE_ACK and self._unanswered <= 1 and not self.unsent_bytes():
+        if kind == _LATE_ACK and self.unacknowledged <= 1 and not self.unsent_bytes():
             at += ACK_PATIENCE
         return max(at, self._blocked_until, self._closing_until or 0.0)
 

@@ -156,6 +156,9 @@ class EngineConnection(Protocol):
     def unsent_bytes(self) -> int:
         """Return how many bytes of all streams are queued and were not sent for the first time yet."""
 
+    def unacknowledged(self) -> int:
+        """Return how many of the packets, about, that came since something was sent want an acknowledgement."""
+
     def reset_stream(self, stream_id: int, error_code: int) -> None:
         """Send no more on the stream (RESET_STREAM), if it can still be sent on."""
 

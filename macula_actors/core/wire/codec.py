@@ -15,32 +15,39 @@ __all__ = ["Codec", "codec_of"]
 
 _SOURCE: Final = """
 def read(fields):
-    get = fields.get
-    try:{reads}
-    except ValueError as error:
-        wrong(name, error)
-    return cls({arguments})
+    get = fields.get{reads}
+    message = new(cls){sets}{check}
+    return message
 
 def write(message):
-    fields = {{}}
-    try:{writes}
-    except ValueError as error:
-        wrong(name, error)
+    fields = {{}}{writes}
     return fields
 """
 
 _READ: Final = """
-        name, value = {name!r}, get({key!r})
-        if value is None:
-            value = get({name!r})
-        field_{name} = {absent} if value is None else read_{name}(value)"""
+    value = get({key!r})
+    if value is None:
+        value = get({name!r})
+    try:
+        field_{name} = {absent} if value is None else read_{name}(value)
+    except ValueError as error:
+        wrong({name!r}, error)"""
+
+_SET: Final = """
+    set_{name}(message, field_{name})"""  # a frozen class's __init__ takes twice as long
+
+_CHECK: Final = """
+    message.__post_init__()"""
 
 _WRITE: Final = """
-        name, value = {name!r}, message.{name}
+    value = message.{name}
+    try:
         if value is None:
             {absent}
         else:
-            fields[{key!r}] = write_{name}(value)"""
+            fields[{key!r}] = write_{name}(value)
+    except ValueError as error:
+        wrong({name!r}, error)"""
 
 
 class Codec(NamedTuple):
@@ -61,22 +68,31 @@ class Codec(NamedTuple):
 
 @cache
 def codec_of(cls: Any) -> Codec:
-    """Return the codec of ``cls``, a dataclass whose fields are annotated with their kind.
+    """Return the codec of ``cls``, a dataclass with slots whose fields are annotated with their kind.
 
     Both functions raise `LocalProtocolError`: ``missing_field`` or ``bad_field``.
     """
     fields = dataclasses.fields(cls)
     kinds = {field.name: _kind_of(field.type) for field in fields}
     required = {field.name for field in fields if field.default is not None}
-    absent = {name: "missing(name)" if name in required else "None" for name in kinds}
-    source = _SOURCE.format(
-        reads="".join(_READ.format(name=name, key=name.encode(), absent=absent[name]) for name in kinds),
-        arguments=", ".join(f"{name}=field_{name}" for name in kinds),
-        writes="".join(_WRITE.format(name=name, key=name.encode(), absent=absent[name]) for name in kinds),
-    )
-    names: dict[str, Any] = {"cls": cls, "missing": partial(_missing, cls), "wrong": partial(_wrong, cls, kinds)}
+
+    def lines(template: str) -> str:
+        return "".join(
+            template.format(name=name, key=name.encode(), absent=f"missing({name!r})" if name in required else "None")
+            for name in kinds
+        )
+
+    check = _CHECK if hasattr(cls, "__post_init__") else ""
+    source = _SOURCE.format(reads=lines(_READ), sets=lines(_SET), check=check, writes=lines(_WRITE))
+    names: dict[str, Any] = {
+        "cls": cls,
+        "new": object.__new__,
+        "missing": partial(_missing, cls),
+        "wrong": partial(_wrong, cls, kinds),
+    }
     for name, kind in kinds.items():
         names[f"read_{name}"], names[f"write_{name}"] = kind.read, kind.write
+        names[f"set_{name}"] = getattr(cls, name).__set__
     exec(source, names)  # noqa: S102 -- all of it is ours
     return Codec(
         names["read"],

