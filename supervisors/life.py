@@ -46,7 +46,7 @@ class RunQueue:
     as several messages.
     """
 
-    __slots__ = ("_context", "_is_running", "_ready", "_turns", "loop", "timeouts")
+    __slots__ = ("_context", "_is_running", "_ready", "_turns", "is_signalled", "loop", "timeouts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -54,6 +54,7 @@ class RunQueue:
         self.timeouts = Timeouts(loop, self._context)
         self._ready: deque[LifeRunner] = deque()
         self._is_running = False  # or soon will be
+        self.is_signalled = False  # a process that is in a callback, which perhaps waits for what runs now
         self._turns = 0
 
     def put(self, runner: "LifeRunner") -> None:

@@ -421,7 +421,8 @@ class Process(LifeRunner):
 
     def _signalled(self, sender: Ref | None, reason: ExitReason, linked: bool) -> None:  # noqa: FBT001
         if sender is not self.ref and self._in_callback:
-            # Signals are asynchronous: what a callback does to others comes back to it when it is done.
+            # Signals are asynchronous: what a callback does to others comes back to it when it is done, or waits.
+            self._run_queue.is_signalled = True
             self.loop.call_soon(self._signalled, sender, reason, linked)
         elif isinstance(reason, Kill) and not linked:
             self.end(Killed())

@@ -95,7 +95,9 @@ class Ref(ActorRef[Any]):
         asked_at = loop.time()
         serial = None
         try:
-            if queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once:
+            is_turn = queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once
+            if is_turn or queue.is_signalled:
+                queue.is_signalled = False
                 await asyncio.sleep(0)
             if timeout is not None and not future.done():
                 serial = queue.timeouts.add(asked_at + timeout, _expire, future, self, request, timeout)

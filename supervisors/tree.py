@@ -3,16 +3,17 @@
 Erlang: what observer's application view shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from supervisors.child_specs import ChildType
+from supervisors.child_specs import ChildType, Restart
 from supervisors.children import RESTARTING, ChildRef, ChildState
 from supervisors.process import Process
 from supervisors.ref import Ref
+from supervisors.server_process import ServerProcess
 
-__all__ = ["Kind", "TreeNode", "tree_of"]
+__all__ = ["Kind", "TreeNode", "not_running", "tree_of"]
 
 Kind: TypeAlias = Literal["system", "supervisor", "worker"]
 
@@ -47,6 +48,24 @@ def tree_of(name: str, processes: Sequence[Process]) -> TreeNode:
             parent = process.ref.parent
             started.setdefault(parent if parent is not None and parent.is_alive() else None, []).append(process)
     return TreeNode(name, None, "system", _nodes(None, started))
+
+
+def not_running(root: Ref) -> Sequence[object]:
+    """Return the ids of those that do not run or are suspended, of ``root`` and its permanent descendants, in order.
+
+    It looks, and asks nobody: on the loop's thread, what it finds was so at one instant. Below what does not run there
+    is nothing.
+    """
+    return tuple(_not_running(root.name or str(root), root))
+
+
+def _not_running(id: object, ref: ChildRef) -> Iterator[object]:  # noqa: A002
+    process = ref._process if isinstance(ref, Ref) else None
+    if process is None or (isinstance(process, ServerProcess) and process.suspended):
+        yield id
+    for child_id, child in () if process is None else process.family():
+        if child.spec.restart is Restart.PERMANENT:
+            yield from _not_running(child_id, child.ref)
 
 
 def _nodes(parent: Ref | None, started: dict[Ref | None, list[Process]]) -> tuple[TreeNode, ...]:

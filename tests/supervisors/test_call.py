@@ -12,7 +12,9 @@ from supervisors import (
     NoReply,
     Reply,
     ServerDownError,
+    call,
     exit_signal,
+    send,
     send_request,
 )
 from supervisors.testing import wait_until_idle
@@ -175,3 +177,36 @@ async def test_an_asker_that_has_ended_waits_no_more(system):
     await wait_until_idle(system)
 
     assert await server.call("waiting") == [False]
+
+
+class Deadly(GenServer):
+    """Answers, and then tells who asked to end."""
+
+    @override
+    def handle_call(self, request, from_):
+        from_.reply(request)
+        exit_signal(from_.ref, "boom")
+        return NoReply()
+
+
+class Doomed(GenServer):
+    """Calls who kills it, and notes what it was answered."""
+
+    @override
+    def init(self, server, answers):
+        self.server = server
+        self.answers = answers
+
+    @override
+    async def handle_info(self, message):
+        self.answers.append(await call(self.server, message))
+
+
+async def test_who_is_told_to_end_in_a_call_gets_no_answer(system):
+    answers = []
+    doomed = await system.start(Doomed, await system.start(Deadly), answers)
+
+    send(doomed, 1)
+    await wait_until_idle(system)
+
+    assert (doomed.is_alive(), answers) == (False, [])
