@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import random
 from collections import deque
+from contextvars import Context
 
 from supervisors import (
     BadReturnValueError,
@@ -42,6 +43,7 @@ from supervisors import (
     stop,
     suspend,
 )
+from supervisors.life import Timeouts
 from supervisors.process import _current
 from supervisors.sys import terminate
 from supervisors.testing import VirtualClockLoop
@@ -86,6 +88,7 @@ class ChancyLoop(VirtualClockLoop):
         self._rng = random.Random(seed)
         self._ranks = {}
         self.is_calm = True
+        self.timeouts = []
 
     def _run_once(self):
         if self._rng.random() < 0.2:
@@ -99,10 +102,39 @@ class ChancyLoop(VirtualClockLoop):
     def _rank(self, handle):
         return self._ranks.setdefault(handle._context.get(_current, None), self._rng.random())
 
-    def call_at(self, when, *args, **kwargs):
+    def call_at(self, when, callback, *args, **kwargs):
+        timer = super().call_at(when, callback, *args, **kwargs)
+        if not is_shared(timer):
+            self.expect(when, timer)
+        return timer
+
+    def expect(self, when, own=None):
+        """Look whether something else than the timer ``own`` is due at about ``when``."""
         if when - self.time() > GAP / 2000:
-            self.is_calm &= all(abs(when - timer.when()) > GAP / 2000 for timer in self.pending_timers())
-        return super().call_at(when, *args, **kwargs)
+            others = [timer.when() for timer in self.pending_timers() if timer is not own and not is_shared(timer)]
+            others += [at for timeouts in self.timeouts for at in timeouts.pending()]
+            self.is_calm &= all(abs(when - other) > GAP / 2000 for other in others)
+
+
+def is_shared(timer):
+    """Tell whether ``timer`` is that of many time-outs."""
+    return isinstance(getattr(timer._callback, "__self__", None), SeenTimeouts)
+
+
+class SeenTimeouts(Timeouts):
+    """Time-outs of calls that a `ChancyLoop` sees one by one, though they share a timer of the loop."""
+
+    def __init__(self, loop):
+        super().__init__(loop, Context())
+        loop.timeouts.append(self)
+
+    def add(self, at, function, *args):
+        self._loop.expect(at)
+        return super().add(at, function, *args)
+
+    def pending(self):
+        """Return the instants of those that were not discarded."""
+        return [at for at, serial in self._instants if serial in self._waiting]
 
 
 class Author:
@@ -435,6 +467,8 @@ async def play(number, ops, *, hesitant=False):
     lines = [f"scenario {number}"]
     clients = []
     async with System() as system:
+        if isinstance(system.loop, ChancyLoop):
+            system.run_queue.timeouts = SeenTimeouts(system.loop)
         parent = await system.start(Runner, True)
         ghost = await system.start(Runner)
         await stop(ghost)
