@@ -15,12 +15,15 @@ if TYPE_CHECKING:
         CallTimeoutError,
         ConfigError,
         ConnectionLostError,
+        CrashedError,
         IdentityMismatchError,
         LocalProtocolError,
         MaculaError,
         MaxHopsExceededError,
+        NodeStartedError,
         NoProviderError,
         NoRouteError,
+        NotRunningError,
         OverloadedError,
         QuorumError,
         RealmMismatchError,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         UnacknowledgedError,
     )
     from macula_actors.messages.events import EventStream, Subscription
+    from macula_actors.messages.handling import time_left
     from macula_actors.node import Advertisement, Node
     from macula_actors.node_config import Mode, NodeConfig
 
@@ -37,6 +41,7 @@ __all__ = [
     "CallTimeoutError",
     "ConfigError",
     "ConnectionLostError",
+    "CrashedError",
     "Event",
     "EventStream",
     "FullPolicy",
@@ -49,6 +54,8 @@ __all__ = [
     "NoRouteError",
     "Node",
     "NodeConfig",
+    "NodeStartedError",
+    "NotRunningError",
     "OverloadedError",
     "Path",
     "Provider",
@@ -59,6 +66,7 @@ __all__ = [
     "Strategy",
     "Subscription",
     "UnacknowledgedError",
+    "time_left",
 ]
 
 _HOMES = {  # noqa: RUF067 -- see below
@@ -73,6 +81,7 @@ _HOMES = {  # noqa: RUF067 -- see below
     "Provider": "macula_actors.core.rpc.provider",
     "Strategy": "macula_actors.core.rpc.selector",
     "Subscription": "macula_actors.messages.events",
+    "time_left": "macula_actors.messages.handling",
 }
 
 logger.disable(__name__)  # noqa: RUF067 -- a library is silent until the program enables it

@@ -67,6 +67,7 @@ class PeerConfig:
     stall_timeout: float = 30.0  # in which a peer must take all, or 64 KiB, of what is sent to it
     drain_timeout: float = 5.0  # that exchanges in flight may take when the connection is to be closed
     max_violations: int = 16  # broken messages of one peer, then its connection is closed
+    violation_forgiven_after: float = 1.0  # in which one of them is forgotten: a flood is much faster
     routes: Mapping[type[Message], str] = field(default_factory=dict)  # which server handles which message
     wall_clock_ms: Callable[[], int] = wall_clock_ms
 
@@ -101,15 +102,19 @@ class DhtConfig:
     query_timeout: float = 3.0  # of one message to a peer, dialling too
     retry_after: float = 0.05  # that something of this node, or of the peer's, is given to be restarted
     max_retries: int = 20  # of one message, for that reason
-    max_lookups: int = 64  # that callers wait for; one more is refused
+    max_lookups: int = 64  # and stores, at once, that callers wait for; one more waits
+    max_stores_asked: int = 48  # of those: the other places are for lookups, of services too
+    max_waiting_lookups: int = 4096  # and stores that wait for their turn; one more is refused
     max_upkeep: int = 16  # lookups and stores at once that nobody waits for; a batch of ``republish`` may come on top
+    max_publishing: int = 32  # own records at once that are stored again
     max_jobs: int = 512  # of both, and of those that only hear of silent peers yet
     max_stores: int = 8  # STORE messages of one job in flight
     max_repairs: int = 4  # STOREs to nodes that a find met, are among the closest, and had not what it found
     max_pings: int = 32  # in flight; a contact that comes then has to come again
     max_former: int = 64  # contacts that fell silent and are asked again now and then
     upkeep_interval: float = 1.0  # between two rounds of upkeep
-    hand_over_batch: int = 64  # records given to a newcomer in one round
+    publish_interval: float = 0.1  # between two looks at which own records are due; a third of the shortest ttl is 0.33
+    clock_interval: float = 10.0  # between two looks at the wall clock, at most: it jumps when a machine wakes up
     save_interval: float = 10.0  # between two snapshots of the contacts
     wall_clock_ms: Callable[[], int] = wall_clock_ms
 
@@ -161,9 +166,10 @@ class ServiceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcConfig:
-    """Calls."""
+    """Calls. ``security`` is as of the mesh: in an open one, arguments and results are JSON, which v0.8 reads, too."""
 
     identity: Identity
+    security: Security = Security.VERIFIED
     timeout: float = 5.0  # of a call that names none; macula.hrl
     max_timeout: float = 60.0  # that a peer's call may take
     max_hops: int = 10  # macula.hrl
@@ -196,12 +202,15 @@ class PubsubConfig:
     max_subscriptions: int = 10_000
     max_patterns: int = 100_000  # of this node; and as many of others are cached
     ttl: int = 120  # seconds that a subscription is found for if this node disappears; the original: 240, for ever
-    stale_after: float = 5.0  # that cached subscribers are used without a look whether there are others; later versions
-    expire_after: float = 60.0  # that they are used at all
+    stale_after: float = (
+        5.0  # that cached subscribers are used for qos 1; longer ones are looked up first; later versions
+    )
+    expire_after: float = 10.0  # that they are used at all: for qos 0, and looked up meanwhile
     max_prefixes: int = 10_000  # that are cached; and as many may wait to be looked up
     max_lookups: int = 16  # at once; RoutingServer has other callers too
     announce_timeout: float = 5.0  # that who subscribes waits for others to be told
-    max_told: int = 128  # connected peers that are told of a new subscription at once
+    withdraw_timeout: float = 1.0  # that who unsubscribes does, or a node that stops
+    max_told: int = 128  # connected peers that are told of a change at once; the others look it up
     max_timeout: float = 30.0  # of a publication
     max_waiting: int = 4096  # publications that wait for a lookup, room, or acknowledgement; one more is refused
     gap_timeout: float = 0.25  # that a missing event of qos 0 is waited for; later versions
@@ -212,6 +221,9 @@ class PubsubConfig:
     max_remembered: int = 8192  # events of one publisher
     max_retained: int = 10_000  # topics
     max_retained_bytes: int = 64 * 1_048_576
+    forget_cleared_after: float = 3600.0  # that it is known of a topic that it has no value any more
+    look_interval: float = 2.0  # between two looks for new subscribers of what is kept
+    gather_for: float = 0.1  # that a last value waits for a later one of another node
     relay_for: float = 30.0  # that a node that could not be dialled is reached by its gateway, before the next dial
     give_up_after: float = 1.0  # that a node has failed for before it is given up, if too much waits for it
     sweep_interval: float = 10.0
@@ -225,6 +237,7 @@ class GatewayConfig:
     identity: Identity
     realm: str
     security: Security = Security.VERIFIED
+    dialect: Dialect = DOTTED  # of the topics, in the whole realm
     max_clients: int = 10_000  # macula_gateway_clients
     max_sessions: int = 10_000
     max_relayed: int = 1024  # messages that are being relayed, in all

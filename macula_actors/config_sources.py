@@ -19,7 +19,7 @@ MASK: Final = "********"  # for what nobody shall read
 PREFIX: Final = "MACULA_"
 
 _MAX_FILE_BYTES: Final = 1_048_576
-_NOT_SETTINGS: Final = frozenset({"MACULA_CONFIG"})  # for the command line itself
+_NOT_SETTINGS: Final = frozenset({"MACULA_CONFIG", "MACULA_VECTORS"})  # for the command line, for the conformance tests
 _ANYWHERE: Final = "0.0.0.0"  # noqa: S104 -- macula_gateway listens so
 _MAX_PORT: Final = 65535
 

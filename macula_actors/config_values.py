@@ -14,10 +14,13 @@ from pydantic import PlainValidator, SecretStr
 
 from macula_actors.core import realm
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.kademlia.record import MAX_TTL, MIN_TTL
+from macula_actors.core.names import is_segment
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
-from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT, Dialect
+from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT, Dialect, is_separator
 from macula_actors.core.rpc.call_plan import Path as CallPath
+from macula_actors.core.rpc.routing import MAX_HOPS
 from macula_actors.core.rpc.selector import Strategy
 
 __all__ = [
@@ -37,8 +40,10 @@ __all__ = [
     "Flag",
     "FlagOrAuto",
     "HealthPort",
+    "Hops",
     "Host",
     "Kind",
+    "Lifetime",
     "LogLevel",
     "Mode",
     "ModeName",
@@ -50,10 +55,11 @@ __all__ = [
     "Seconds",
     "Secret",
     "SecurityName",
+    "SeparatorOrAuto",
     "StrategyName",
     "TopicDialect",
     "TopicDialectName",
-    "WholeSeconds",
+    "WildcardOrAuto",
     "is_wildcard",
 ]
 
@@ -66,6 +72,7 @@ CALL_PATHS: Final = tuple(CallPath)  # in the order in which they are tried
 _MAX_COUNT: Final = 1_000_000_000
 _MAX_SECONDS: Final = 31_536_000  # a year
 _MAX_PORT: Final = 65535
+_MAX_WILDCARD: Final = 16  # characters
 _MAX_TEXT: Final = 4096  # characters; PATH_MAX of Linux
 _MAX_LISTED: Final = 1024  # of one key
 _MAX_NAME: Final = 64  # characters
@@ -274,6 +281,20 @@ def _log_level(value: object) -> str:
     return _choice(*_LOG_LEVELS)(_text(value).upper())
 
 
+def _separator(value: object) -> str:
+    text = _text(value)
+    if not is_separator(text):
+        raise ValueError("topics could not be told from it")
+    return text
+
+
+def _topic_wildcard(value: object) -> str:
+    text = _text(value)
+    if len(text) > _MAX_WILDCARD or is_segment(text):
+        raise ValueError("topics could not be told from it")
+    return text
+
+
 def _names(kind: type[StrEnum]) -> str:
     return ", ".join(kind)
 
@@ -287,6 +308,14 @@ SecurityName: TypeAlias = Annotated[Security, PlainValidator(_member(Security)),
 StrategyName: TypeAlias = Annotated[Strategy, PlainValidator(_member(Strategy)), Kind(_names(Strategy))]
 PolicyName: TypeAlias = Annotated[FullPolicy, PlainValidator(_member(FullPolicy)), Kind(_names(FullPolicy))]
 TopicDialectName: TypeAlias = Annotated[TopicDialect, PlainValidator(_member(TopicDialect)), Kind(_names(TopicDialect))]
+SeparatorOrAuto: TypeAlias = Annotated[
+    str | None, PlainValidator(_or_auto(_separator)), Kind("one character, no letter, digit or space, auto")
+]
+WildcardOrAuto: TypeAlias = Annotated[
+    str | None,
+    PlainValidator(_or_auto(_topic_wildcard)),
+    Kind(f"1 to {_MAX_WILDCARD} characters that are not only letters, digits, '_' and '-', auto"),
+]
 Engine: TypeAlias = Annotated[
     Literal["aioquic", "qh3", "auto"], PlainValidator(_choice("aioquic", "qh3", AUTO)), Kind("aioquic, qh3, auto")
 ]
@@ -324,8 +353,9 @@ CallPaths: TypeAlias = Annotated[
 Flag: TypeAlias = Annotated[bool, PlainValidator(_flag), Kind("true, false")]
 FlagOrAuto: TypeAlias = Annotated[bool | None, PlainValidator(_or_auto(_flag)), Kind("true, false, auto")]
 Count: TypeAlias = Annotated[int, PlainValidator(_whole(1, _MAX_COUNT)), Kind(f"a whole number from 1 to {_MAX_COUNT}")]
-WholeSeconds: TypeAlias = Annotated[
-    int, PlainValidator(_whole(1, _MAX_SECONDS)), Kind(f"a whole number from 1 to {_MAX_SECONDS}", "s")
+Hops: TypeAlias = Annotated[int, PlainValidator(_whole(1, MAX_HOPS)), Kind(f"a whole number from 1 to {MAX_HOPS}")]
+Lifetime: TypeAlias = Annotated[
+    int, PlainValidator(_whole(MIN_TTL, MAX_TTL)), Kind(f"a whole number from {MIN_TTL} to {MAX_TTL}", "s")
 ]
 Seconds: TypeAlias = Annotated[float, PlainValidator(_seconds), Kind(f"a number above 0, at most {_MAX_SECONDS}", "s")]
 Host: TypeAlias = Annotated[str, PlainValidator(_host), Kind("a DNS name or an IP address")]

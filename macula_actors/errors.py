@@ -6,10 +6,12 @@ from typing import Final, Literal
 from typing_extensions import override
 
 __all__ = [
+    "BadArgumentError",
     "BadProofError",
     "CallTimeoutError",
     "ConfigError",
     "ConnectionLostError",
+    "CrashedError",
     "DeniedError",
     "IdentityMismatchError",
     "KeyStoreError",
@@ -18,6 +20,8 @@ __all__ = [
     "MaxHopsExceededError",
     "NoProviderError",
     "NoRouteError",
+    "NodeStartedError",
+    "NotRunningError",
     "OverloadedError",
     "ProtocolError",
     "QuorumError",
@@ -53,6 +57,10 @@ class ProtocolError(MaculaError):
 
 class LocalProtocolError(ProtocolError):
     """This program tried to break the protocol: a bug here. Let it crash; nothing was sent."""
+
+
+class BadArgumentError(LocalProtocolError, ValueError):
+    """An argument of a call that is none of those allowed, which ``detail`` names. Nothing was done."""
 
 
 class RemoteProtocolError(ProtocolError):
@@ -130,6 +138,18 @@ class BadProofError(MaculaError):
         self.detail = detail
 
 
+class CrashedError(MaculaError):
+    """The process ``server`` of this node crashed with ``error`` before it answered: a bug here. It is being restarted.
+
+    What was asked may have been done. Nobody asks it again by himself, for that may be what the process crashed at.
+    """
+
+    def __init__(self, server: str, error: BaseException) -> None:
+        super().__init__(f"{server} crashed: {type(error).__name__}: {str(error)[:_SHOWN]}")
+        self.server = server
+        self.error = error
+
+
 class OverloadedError(MaculaError):
     """There was no room: ``limit`` is the most that there may be of ``what``. Try again later, or another node.
 
@@ -162,10 +182,16 @@ class CallTimeoutError(MaculaError, TimeoutError):
 
 
 class NoRouteError(MaculaError):
-    """No way to ``peer`` was found. ``tried`` are the paths, in order, and how each failed; none if none is known."""
+    """No way to ``peer`` was found.
 
-    def __init__(self, peer: str, tried: tuple[tuple[str, Exception], ...] = ()) -> None:
-        ways = "; ".join(f"{path}: {error}" for path, error in tried) or "where it is is not known"
+    ``tried`` are the paths, in order, and how each failed, or why it was not even begun; if there is none, ``reason``
+    says why.
+    """
+
+    def __init__(
+        self, peer: str, tried: tuple[tuple[str, Exception], ...] = (), reason: str = "where it is is not known"
+    ) -> None:
+        ways = "; ".join(f"{path}: {error}" for path, error in tried) or reason
         super().__init__(f"no route to {peer}: {ways}")
         self.peer = peer
         self.tried = tried
@@ -223,13 +249,16 @@ class UnacknowledgedError(MaculaError):
 class QuorumError(MaculaError):
     """Of the nodes that were asked, only ``reached`` did what was asked; ``needed`` are too few even for a part of it.
 
-    Nobody's fault by itself: the network is cut or overloaded. Try again later.
+    Nobody's fault by itself: the network is cut or overloaded. Try again later. If one of them refused it, ``reason``
+    is its refusal.
     """
 
-    def __init__(self, reached: int, needed: int) -> None:
-        super().__init__(f"{reached} nodes of the {needed} needed answered as they should")
+    def __init__(self, reached: int, needed: int, reason: MaculaError | None = None) -> None:
+        why = "" if reason is None else f"; one of them: {reason}"
+        super().__init__(f"{reached} nodes of the {needed} needed answered as they should{why}")
         self.reached = reached
         self.needed = needed
+        self.reason = reason
 
 
 class ConfigError(MaculaError, ValueError):
@@ -240,6 +269,20 @@ class ConfigError(MaculaError, ValueError):
         self.key = key
         self.value = value
         self.allowed = allowed
+
+
+class NotRunningError(MaculaError, RuntimeError):
+    """A node was asked for something before it was started, or after its end. Nothing was done; start one first."""
+
+    def __init__(self) -> None:
+        super().__init__("the node is not running: use it inside `async with Node(config) as node:`")
+
+
+class NodeStartedError(MaculaError, RuntimeError):
+    """A node was started that runs already, or was stopped. It is as it was; make another `Node` for another life."""
+
+    def __init__(self) -> None:
+        super().__init__("a node is started once, and this one was started or stopped: make another Node(config)")
 
 
 class KeyStoreError(MaculaError):

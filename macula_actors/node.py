@@ -3,28 +3,28 @@
 Every part of it is a process under `system`, named as in `macula_actors.messages.names`, and may crash.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 from loguru import logger
 
+from macula_actors.actors.root_watch import RootWatch
 from macula_actors.application import load_application, start_application
 from macula_actors.config import SystemConfig, wall_clock_ms
+from macula_actors.core.durations import lifetime
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
-from macula_actors.core.pubsub.topic import validate_pattern
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.wire.values import Value
-from macula_actors.errors import MaculaError
+from macula_actors.errors import ConfigError, MaculaError, NodeStartedError, NotRunningError
 from macula_actors.messages import advertisement, calling, peer, pubsub, routing_server, service_registry
 from macula_actors.messages.events import EventStream, Subscription
 from macula_actors.messages.names import (
@@ -48,16 +48,29 @@ from macula_actors.messages.rpc import CallOptions, Traced
 from macula_actors.messages.service_registry import LocalHandler
 from macula_actors.node_config import NodeConfig
 from macula_actors.parts import parts
+from macula_actors.preflight import preflight
 from macula_actors.systems.root import Root
 from macula_actors.systems.tasks_system import TasksSystem
+from macula_actors.transport.data_dir import DataDirLock
 from macula_actors.transport.interface import Network
 from macula_actors.transport.key_store import load_or_create
 from macula_actors.transport.udp import UdpNetwork
-from supervisors import ExitReason, Ref, ServerDownError, Shutdown, System, TreeNode, peek
+from supervisors import (
+    Crashed,
+    ExitReason,
+    FailedToStartChild,
+    Ref,
+    ServerDownError,
+    Shutdown,
+    StartError,
+    System,
+    TreeNode,
+    peek,
+)
 
 __all__ = ["Advertisement", "Node"]
 
-JOIN_PATIENCE: Final = 2.0  # seconds that a start waits for bootstrap nodes
+JOIN_PATIENCE: Final = 2.0  # seconds that a start waits for bootstrap nodes, and for those it knew in its last life
 STATISTICS: Final = (
     ENDPOINT,
     PEER_CONNECTOR,
@@ -76,17 +89,24 @@ STATISTICS: Final = (
 class Advertisement:
     """A service that a node advertises, until `cancel`."""
 
-    def __init__(self, node: "Node", procedure: str) -> None:
+    def __init__(self, node: "Node", procedure: str, token: object) -> None:
         self._node = node
+        self._token = token
         self.procedure = procedure
 
     async def cancel(self) -> bool:
-        """Provide the service no more, and have the others forget it; return whether it was advertised."""
-        return await advertisement.unadvertise(self._node.server(ADVERTISEMENT_MANAGER), self.procedure)
+        """Provide the service no more, and have the others forget it; return whether it was advertised.
+
+        If the procedure was advertised again since, that stays.
+        """
+        server = self._node.server(ADVERTISEMENT_MANAGER)
+        return await advertisement.unadvertise(server, self.procedure, self._token)
 
 
 class Node:
     """One node. ``async with Node(config) as node`` starts it and stops it; it belongs to the loop it is started on.
+
+    What it is asked for before its start or after its end raises `NotRunningError` at once.
 
     Args:
         config: what it is told.
@@ -112,8 +132,11 @@ class Node:
         self.system = System(config.name)
         self._network = network
         self._wall_clock_ms = wall_clock_ms
+        self._is_started = False
+        self._lock: DataDirLock | None = None
         self._endpoint: Endpoint | None = None
         self._root: Ref | None = None
+        self._streams: WeakSet[EventStream] = WeakSet()
         self._options = CallOptions(
             json=config.security is Security.OPEN, max_attempts=config.max_attempts, max_hops=config.max_hops
         )
@@ -130,46 +153,75 @@ class Node:
         await self.stop()
 
     async def start(self) -> None:
-        """Start all of its processes, and join the mesh if a bootstrap node answers; else it tries again and again.
+        """Start all of its processes, and join the mesh if a node answers: a bootstrap node, or one of its last life.
+
+        Else it tries again and again.
 
         Raises:
+            NodeStartedError: it was started before; that goes on unharmed.
+            ConfigError: the configuration names what another has, or what is not there: an address, a data_dir, a file,
+                a program. Nothing is left of what was started.
             StartError: one of them, or the program, did not start; nothing is left of the others.
-            ConfigError: the configuration names a file that can't be read, or a program that is not there.
         """
-        application = None if self.config.app is None else load_application(self.config.app)
+        if self._is_started:
+            raise NodeStartedError
+        self._is_started = True
         try:
-            settings = parts(self.config, self.identity, self._network, self._wall_clock_ms)
-            await self.system.start(TasksSystem, settings.dht, *_tasks(settings), name=TASKS)
-            self._root = await self.system.start(Root, settings, name=ROOT)
-            self._endpoint = await peer.address(self.server(ENDPOINT))
-            if self.config.admin_socket is not None:
-                from macula_actors.admin.system import start_admin  # noqa: PLC0415 -- a node without does not need it
-
-                await start_admin(self, self.config.admin_socket)
-            await self._join()
-            if application is not None:
-                await start_application(self._root, application, self)
-        except BaseException:
+            await self._start()
+        except BaseException as error:
             await self.stop()
+            refusal = _refusal(error)
+            if refusal is not None:
+                raise refusal from error
             raise
 
+    async def _start(self) -> None:
+        application = None if self.config.app is None else load_application(self.config.app)
+        self._lock = DataDirLock.of(self.config.data_dir)
+        listen = await preflight(self.config, self._network())
+        settings = parts(self.config, self.identity, listen, network=self._network, wall_clock_ms=self._wall_clock_ms)
+        await self.system.start(TasksSystem, settings.dht, *_tasks(settings), name=TASKS)
+        self._root = await self.system.start(Root, settings, name=ROOT)
+        await self.system.start(RootWatch, self._end_streams)
+        self._endpoint = await peer.address(self.server(ENDPOINT))
+        if self.config.admin_socket is not None:
+            from macula_actors.admin.system import start_admin  # noqa: PLC0415 -- a node without does not need it
+
+            await start_admin(self, self.config.admin_socket)
+        await self._join()
+        if application is not None:
+            await start_application(self._root, application, self)
+
     async def stop(self) -> None:
-        """Stop all of its processes, in reverse order of their start. Twice is once."""
+        """Stop all of its processes, in reverse order of their start; it can't be started again. Twice is once.
+
+        Others are told first that it is no subscriber any more; if they can't be, that takes a second.
+        """
+        self._is_started = True
+        try:
+            await pubsub.withdraw((PUBSUB_HANDLER, self.system))
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         await self.system.stop()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def _end_streams(self) -> None:
+        """End all loops over events."""
+        for stream in list(self._streams):
+            stream.end()
 
     async def _join(self) -> None:
-        """Wait until a bootstrap node and the nearest nodes have answered, or for a moment: it goes on by itself."""
-        server = self.server(ROUTING_SERVER)
-        known = [Contact(endpoint) for endpoint in self.config.bootstrap if endpoint != self._endpoint]
-        if not known:
-            return
+        """Wait until the nearest nodes have answered, or all whom this one knows are silent, or for a moment.
+
+        It goes on by itself.
+        """
         try:
-            async with asyncio.timeout(JOIN_PATIENCE):
-                for asked in asyncio.as_completed([routing_server.add_node(server, contact) for contact in known]):
-                    if await asked:
-                        break
-                await routing_server.find_node(server, self.node_id)
-        except (TimeoutError, MaculaError) as error:
+            await routing_server.wait_joined(self.server(ROUTING_SERVER), JOIN_PATIENCE)
+        except MaculaError as error:
             logger.bind(node=str(self.node_id)).warning("no bootstrap node answers yet: {}", error)
 
     async def wait_stopped(self) -> ExitReason:
@@ -177,18 +229,28 @@ class Node:
         return Shutdown() if self._root is None else await self._root.wait_exit()
 
     def server(self, name: str) -> tuple[str, System]:
-        """Return what the functions of `macula_actors.messages` take to ask the process ``name`` of this node."""
-        return name, self.system
+        """Return what the functions of `macula_actors.messages` take to ask the process ``name`` of this node.
+
+        Raises:
+            NotRunningError: it is not started, or has ended.
+        """
+        return name, self._running()
+
+    def _running(self) -> System:
+        """Return its System: whatever it is asked for, it is asked here first. Raises `NotRunningError`."""
+        if self._root is None or not self._root.is_alive():
+            raise NotRunningError
+        return self.system
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where its socket is bound.
+        """Where its socket is bound, or was when it ran.
 
         Raises:
-            RuntimeError: it is not started.
+            NotRunningError: it is not started.
         """
         if self._endpoint is None:
-            raise RuntimeError("the node is not started: `async with Node(config) as node`")
+            raise NotRunningError
         return self._endpoint
 
     # Services
@@ -198,7 +260,7 @@ class Node:
         procedure: str,
         handler: LocalHandler,
         *,
-        ttl: int | None = None,
+        ttl: float | None = None,
         metadata: Mapping[str, Value] | None = None,
     ) -> Advertisement:
         """Have calls of ``procedure`` handled here, by all nodes of the realm, until the `Advertisement` is cancelled.
@@ -207,18 +269,20 @@ class Node:
             procedure: its name, ``"test.calculator.add"``.
             handler: a function, ``def`` or ``async def``, that takes the decoded arguments and returns any value that
                 messages carry; or a process, which is called. An exception of it is the caller's `RemoteCallError`.
-            ttl: seconds that it is found for if this node disappears; None: those of the configuration.
+            ttl: seconds that it is found for if this node disappears, at most 86,400, rounded up to whole ones; None:
+                those of the configuration.
             metadata: what `discover` is to tell of it.
 
         Raises:
-            ValueError: ``procedure`` is no name of a procedure.
-            LocalProtocolError: ``metadata`` or ``ttl`` is none that a record may have.
+            ValueError: ``procedure`` is no name of a procedure, ``handler`` can't be called, ``ttl`` is none, or
+                ``metadata`` no map.
+            LocalProtocolError: ``metadata`` is none that a record may have.
             OverloadedError: there are too many services here.
         """
         server = self.server(ADVERTISEMENT_MANAGER)
-        lifetime = self.config.service_ttl if ttl is None else ttl
-        await advertisement.advertise(server, procedure, handler, ttl=lifetime, metadata=metadata)
-        return Advertisement(self, procedure)
+        seconds = self.config.service_ttl if ttl is None else lifetime(ttl)
+        token = await advertisement.advertise(server, procedure, handler, ttl=seconds, metadata=metadata)
+        return Advertisement(self, procedure, token)
 
     async def discover(self, procedure: str, *, refresh: bool = False, timeout: float = 5.0) -> list[Provider]:
         """Return the nodes that provide ``procedure``, as far as this node can find out; none is no error.
@@ -229,7 +293,7 @@ class Node:
             timeout: seconds.
 
         Raises:
-            ValueError: ``procedure`` is no name of a procedure.
+            ValueError: ``procedure`` is no name of a procedure, or ``timeout`` no finite number.
             QuorumError: nobody answered.
             CallTimeoutError: it took too long.
         """
@@ -258,7 +322,7 @@ class Node:
             max_hops: how many hops a routed call may take; None: those of the configuration.
 
         Raises:
-            ValueError: ``procedure`` is no name of a procedure.
+            ValueError: ``procedure`` is no name of a procedure, or another argument is none that is allowed.
             NoProviderError: no node provides it.
             RemoteCallError: the handler raised, or refused it.
             CallTimeoutError: there was no answer in time.
@@ -280,7 +344,9 @@ class Node:
     ) -> Any:
         """Call ``procedure`` at the one node ``node_id``: 32 bytes, or 64 hexadecimal digits. Otherwise as `call`."""
         return (
-            await self.trace(procedure, args, node_id=node_id, timeout=timeout, paths=paths, max_hops=max_hops)
+            await self.trace(
+                procedure, args, node_id=_node_id(node_id), timeout=timeout, paths=paths, max_hops=max_hops
+            )
         ).result
 
     def trace(
@@ -301,7 +367,7 @@ class Node:
             node_id=None if node_id is None else _node_id(node_id),
             timeout=config.rpc_timeout if timeout is None else timeout,
             paths=config.paths if paths is None else paths,
-            system=self.system,
+            system=self._running(),
             options=self._options if max_hops is None else self._options._replace(max_hops=max_hops),
         )
 
@@ -329,13 +395,15 @@ class Node:
             is_ordered: whether events of one publisher come in its order; else each comes as it arrives.
 
         Raises:
-            ValueError: ``pattern`` can't match a valid topic, or ``max_queued`` is below 1.
+            ValueError: ``pattern`` can't match a valid topic, ``policy`` is none, or ``max_queued`` is below 1.
+            TypeError: ``callback`` is neither a function nor a process.
             OverloadedError: there are too many subscriptions here.
         """
         server = self.server(PUBSUB_HANDLER)
         how = self._how(policy, max_queued, is_ordered=is_ordered)
-        id_ = await pubsub.subscribe(server, pattern, callback, **how)
-        return Subscription(server, id_, pattern)
+        subscription = Subscription(server, pattern)
+        await subscription.begin(callback, **how)
+        return subscription
 
     def subscription(
         self,
@@ -347,11 +415,14 @@ class Node:
     ) -> EventStream:
         """Return the events of ``pattern`` for an ``async for``, which ends the subscription when it is left.
 
-        It begins with the loop, or before it with ``async with``. Arguments and errors are those of `subscribe`.
+        It begins with the loop, or before it with ``async with``. The loop ends when the node stops, when the stream is
+        closed, and when a subscriber with the policy ``disconnect`` was too slow. Arguments and errors are those of
+        `subscribe`.
         """
-        validate_pattern(pattern, self.config.dialect)
         how = self._how(policy, max_queued, is_ordered=is_ordered)
-        return EventStream(self.server(PUBSUB_HANDLER), pattern, **how)
+        stream = EventStream(self.server(PUBSUB_HANDLER), pattern, **how)
+        self._streams.add(stream)
+        return stream
 
     async def publish(
         self, topic: str, payload: Value = None, *, qos: int = 0, retain: bool = False, timeout: float | None = None
@@ -360,14 +431,16 @@ class Node:
 
         Args:
             topic: its name.
-            payload: any value that messages carry. With ``retain``, None has the value before it forgotten.
+            payload: any value that messages carry; in an open mesh what JSON has, and bytes. With ``retain``, None has
+                the value before it forgotten.
             qos: 0: it returns when the event is on the way to all nodes known to have subscribers. 1: when all of them
                 have acknowledged it; it is sent again until then, and delivered once.
             retain: whether it is kept for who subscribes later, in place of the one before.
             timeout: seconds for all of it, at most 30; None: those of the configuration.
 
         Raises:
-            ValueError: ``topic`` is no name of a topic, or ``qos`` neither 0 nor 1.
+            ValueError: ``topic`` is no name of a topic, ``qos`` neither 0 nor 1, ``retain`` no bool, or ``timeout`` no
+                finite number.
             LocalProtocolError: ``payload`` can't be sent.
             UnacknowledgedError: of qos 1: some nodes have not acknowledged it in time; the others have.
             OverloadedError: too much is being published.
@@ -394,28 +467,32 @@ class Node:
 
         Args:
             key: any text or bytes.
-            value: any value that a record carries, at most some 8 KiB.
-            ttl: seconds, 1 to 86,400, that it outlives this node; None: those of the configuration.
+            value: any value that a record carries, but None, at most some 8 KiB. To have none there, `delete` it. In an
+                open mesh, at most 768 bytes, and its texts come back as bytes: v0.8 reads nothing else.
+            ttl: seconds, at most 86,400, that it outlives this node, rounded up to whole ones; None: those of the
+                configuration.
             timeout: seconds.
 
         Returns:
             How many nodes keep it now.
 
         Raises:
-            LocalProtocolError: ``value`` or ``ttl`` is none that a record may have.
-            OverloadedError: there is no room, or too much is under way.
+            ValueError: ``ttl`` is out of range, or ``timeout`` no finite number.
+            LocalProtocolError: ``key`` or ``value`` is none that a record may have.
+            OverloadedError: there is no room, or too much waits; it is not kept.
             QuorumError: none of the others took it; this node keeps it and offers it again.
             CallTimeoutError: it took too long.
         """
-        lifetime = self.config.dht_ttl if ttl is None else int(ttl)
+        seconds = self.config.dht_ttl if ttl is None else lifetime(ttl)
         server = self.server(ROUTING_SERVER)
-        return await routing_server.store(server, self._key(key), value, ttl=lifetime, timeout=timeout)
+        return await routing_server.store(server, self._key(key), value, ttl=seconds, timeout=timeout)
 
     async def find(self, key: str | bytes, *, timeout: float = 10.0) -> list[Any]:
         """Return the values that nodes have stored under ``key``, each node's latest.
 
         Raises:
-            OverloadedError: too many lookups are under way.
+            LocalProtocolError: ``key`` is neither text nor bytes.
+            OverloadedError: too many lookups wait.
             QuorumError: nobody answered.
             CallTimeoutError: it took too long.
         """
@@ -444,21 +521,24 @@ class Node:
     def peers(self) -> list[PeerUp]:
         """Return the connections to other nodes that there are now; there may be several to one."""
         try:
-            return list(peek(self.server(PEER_CONNECTOR), lambda connector: connector.peers()))
+            return list(peek((PEER_CONNECTOR, self.system), lambda connector: connector.peers()))
         except ServerDownError:
             return []
 
     def tree(self) -> TreeNode:
-        """Return the processes of this node: those under its root."""
-        root = self.system.whereis(ROOT)
-        return next(node for node in self.system.tree().children if node.ref is root)
+        """Return the processes of this node: those under its root.
+
+        Raises:
+            NotRunningError: it is not started, or has ended.
+        """
+        return next(node for node in self._running().tree().children if node.ref is self._root)
 
     def stats(self) -> dict[str, Any]:
         """Return what each part counts, by the part's name; of a part that is being restarted there is nothing."""
         found = {}
         for name in STATISTICS:
             try:
-                found[name] = peek(self.server(name), lambda server: server.statistics())
+                found[name] = peek((name, self.system), lambda server: server.statistics())
             except ServerDownError:
                 continue
         return found
@@ -476,6 +556,14 @@ class Node:
         return key_of(KeyKind.VALUE, key, realm=self.config.realm, security=self.config.security)
 
 
+def _refusal(error: BaseException) -> ConfigError | None:
+    """Return what a process had against the configuration, if it was for that that nothing started."""
+    reason = error.reason if isinstance(error, StartError) else None
+    while isinstance(reason, Shutdown) and isinstance(reason.detail, FailedToStartChild):
+        reason = reason.detail.reason
+    return reason.error if isinstance(reason, Crashed) and isinstance(reason.error, ConfigError) else None
+
+
 def _tasks(settings: SystemConfig) -> tuple[int, int]:
     """Return how many processes there may be at once for calls, and for subscriptions."""
     # A worker of RpcHandler stays when it has nothing to do, so the gateway's calls for clients have room of their own.
@@ -484,4 +572,10 @@ def _tasks(settings: SystemConfig) -> tuple[int, int]:
 
 
 def _node_id(node_id: NodeId | bytes | str) -> NodeId:
-    return NodeId.from_hex(node_id) if isinstance(node_id, str) else NodeId(node_id)
+    match node_id:
+        case str():
+            return NodeId.from_hex(node_id)
+        case bytes():
+            return NodeId(node_id)
+        case _:
+            raise ValueError(f"node_id is {node_id!r:.80}; allowed are 32 bytes, or 64 hexadecimal digits")

@@ -35,8 +35,10 @@ from macula_actors.config_values import (
     Flag,
     FlagOrAuto,
     HealthPort,
+    Hops,
     Host,
     Kind,
+    Lifetime,
     LogLevel,
     Mode,
     ModeName,
@@ -48,10 +50,11 @@ from macula_actors.config_values import (
     Seconds,
     Secret,
     SecurityName,
+    SeparatorOrAuto,
     StrategyName,
     TopicDialect,
     TopicDialectName,
-    WholeSeconds,
+    WildcardOrAuto,
     is_wildcard,
 )
 from macula_actors.core.endpoint import DEFAULT_PORT, Endpoint
@@ -120,17 +123,26 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
 
     strategy: StrategyName = _key(Strategy.RANDOM, "which provider is called first", "macula_provider_selector")
     paths: CallPaths = _key(CALL_PATHS, "the ways by which calls may go; tried in this order always")
-    max_hops: Count = _key(10, "of a call that is routed", "MACULA_MAX_HOPS of macula.hrl")
+    max_hops: Hops = _key(10, "of a call that is routed", "MACULA_MAX_HOPS of macula.hrl")
     max_attempts: Count = _key(3, "providers that one call tries", "macula_rpc_handler")
     rpc_timeout: Seconds = _key(5.0, "of a call that names none", "MACULA_RPC_CALL_TIMEOUT of macula.hrl")
     max_rpc_timeout: Seconds = _key(60.0, "that a peer's call may take")
     max_workers: Count = _key(256, "handlers and forwarded calls at once")
     max_waiting_calls: Count = _key(1024, "calls of others that wait for a worker; one more is refused")
-    service_ttl: WholeSeconds = _key(300, "that an advertisement outlives its node", "macula_service_registry")
+    service_ttl: Lifetime = _key(300, "that an advertisement outlives its node", "macula_service_registry")
     cache_ttl: Seconds = _key(60.0, "that found providers are taken for true", "macula_service_registry")
 
     topic_dialect: TopicDialectName = _key(
         TopicDialect.DOTTED, "how topics are written: a.*.**, a.*.# or a/+/#; alike in the whole realm", "macula_client"
+    )
+    topic_separator: SeparatorOrAuto = _key(
+        None, "between the segments of a topic; auto: as topic_dialect has it", "topic_separator of macula_client"
+    )
+    topic_wildcard_single: WildcardOrAuto = _key(
+        None, "the segment of a pattern that is any one; auto: as topic_dialect has it", "topic_wildcard_single"
+    )
+    topic_wildcard_multi: WildcardOrAuto = _key(
+        None, "the segment of a pattern that is any number; auto: as topic_dialect has it", "topic_wildcard_multi"
     )
     publish_timeout: Seconds = _key(5.0, "of a publication that names none; at most 30 count", "macula_pubsub_qos")
     ack_timeout: Seconds = _key(2.0, "in which a node acknowledges events, or they are sent again until the deadline")
@@ -138,12 +150,12 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
     max_queued_events: Count = _key(1024, "for a subscriber that names no bound; then slow_subscriber")
     slow_subscriber: PolicyName = _key(FullPolicy.DROP_OLDEST, "what is done then, if the subscriber names nothing")
     max_subscriptions: Count = _key(10_000, "of this node; one more is refused")
-    subscription_ttl: WholeSeconds = _key(120, "that a subscription outlives its node", "240 in macula_pubsub_handler")
+    subscription_ttl: Lifetime = _key(120, "that a subscription outlives its node", "240 in macula_pubsub_handler")
     max_retained: Count = _key(10_000, "topics whose last value is kept here")
 
     dht_k: Count = _key(20, "contacts in a bucket, and holders of a record", "dht_k; paper, 2.2")
     dht_alpha: Count = _key(3, "queries in flight in a lookup of nodes", "dht_alpha; paper, 2.3")
-    dht_ttl: WholeSeconds = _key(300, "of records that are stored without one", "MACULA_DHT_TTL of macula.hrl")
+    dht_ttl: Lifetime = _key(300, "of records that are stored without one", "MACULA_DHT_TTL of macula.hrl")
 
     max_connections: Count = _key(10_000, "from others", "max_clients of sys.config, which nothing reads")
     max_connections_per_address: Count = _key(256, "from one IPv4 address or IPv6 /64")
@@ -204,7 +216,12 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
     @property
     def dialect(self) -> Dialect:
         """How topics and patterns are written."""
-        return DIALECTS[self.topic_dialect]
+        usual = DIALECTS[self.topic_dialect]
+        return Dialect(
+            self.topic_separator or usual.separator,
+            self.topic_wildcard_single or usual.one,
+            self.topic_wildcard_multi or usual.many,
+        )
 
     @property
     def http_port(self) -> int | None:
@@ -286,6 +303,11 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
         has_secret = self.realm_secret is not None or self.realm_secret_file is not None
         if has_secret and self.security is Security.OPEN:
             raise ConfigError("security", self.security, "allowed: verified, for the realm has a secret")
+        try:
+            _ = self.dialect
+        except ValueError as error:
+            wildcards = f"{self.topic_wildcard_single} {self.topic_wildcard_multi}"
+            raise ConfigError("topic_wildcard_multi", wildcards, f"allowed: {error}") from error
         socket = self.admin_socket
         if socket is not None and len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
             raise ConfigError("admin", socket, f"allowed: a path of at most {_MAX_SOCKET_PATH} bytes, none")

@@ -1,9 +1,7 @@
 """What the parts of a node are started with, out of what the node is told."""
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Final
 
 from macula_actors.config import (
@@ -39,14 +37,18 @@ ROUTES: Final = {**gateway_dht.ROUTES, **rpc.ROUTES, **membership.ROUTES, **pubs
 
 
 def parts(
-    config: NodeConfig, identity: Identity, network: Callable[[], Network], wall_clock_ms: Callable[[], int]
+    config: NodeConfig,
+    identity: Identity,
+    listen: Endpoint,
+    *,
+    network: Callable[[], Network],
+    wall_clock_ms: Callable[[], int],
 ) -> SystemConfig:
-    """Return the configuration of each part.
+    """Return the configuration of each part of a node that is to listen at ``listen``, whose port is not 0.
 
     Raises:
         ConfigError: the file of the realm's secret can't be read.
     """
-    listen = _with_port(config.listen_endpoint)
     advertised = config.advertised(listen) if config.accept_peers or config.has_gateway else None
     is_bootstrap = config.mode in {Mode.BOOTSTRAP, Mode.HYBRID}
     return SystemConfig(
@@ -64,6 +66,7 @@ def parts(
         ),
         rpc=RpcConfig(
             identity=identity,
+            security=config.security,
             timeout=config.rpc_timeout,
             max_timeout=config.max_rpc_timeout,
             max_hops=config.max_hops,
@@ -85,6 +88,7 @@ def parts(
             identity=identity,
             realm=config.realm,
             security=config.security,
+            dialect=config.dialect,
             max_clients=config.max_clients,
             max_sessions=config.max_clients,
             health_host=config.health_host,
@@ -141,7 +145,7 @@ def _mesh(
         identity=identity,
         realm=config.realm,
         realm_secret=config.read_realm_secret(),
-        capabilities=("pubsub", "rpc", SWIM_CAPABILITY, pubsub.BATCH_CAPABILITY, *gateway),
+        capabilities=("pubsub", "rpc", SWIM_CAPABILITY, pubsub.BATCH_CAPABILITY, pubsub.CHANGES_CAPABILITY, *gateway),
         endpoint=advertised,
         security=config.security,
     )
@@ -168,16 +172,3 @@ def _mesh(
         watchers=tuple(watchers),
         peer=PeerConfig(handshake=handshake, liveness=liveness, routes=routes),
     )
-
-
-def _with_port(listen: Endpoint) -> Endpoint:
-    """Return ``listen`` with a port that is free now, if it leaves that to the system: peers are told of it."""
-    if listen.port:
-        return listen
-    try:
-        family = socket.AF_INET6 if ip_address(listen.host).version == 6 else socket.AF_INET  # noqa: PLR2004
-    except ValueError:
-        family = socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((listen.host, 0))
-        return Endpoint(listen.host, probe.getsockname()[1])

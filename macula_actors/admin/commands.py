@@ -347,8 +347,8 @@ class Commands:
         told = 0
         async with self._node.subscription(pattern) as events:
             tell({"subscribed": pattern})
-            while count is None or told < count:
-                tell(await anext(events))
+            while (count is None or told < count) and (event := await anext(events, None)) is not None:
+                tell(event)
                 told += 1
         return {"events": told}
 

@@ -27,7 +27,7 @@ from macula_actors.errors import ConfigError, MaculaError
 from supervisors import Down, GenServer, Kill, MonitorRef, Ref, SupervisorsError, demonitor, exit_signal, open_port
 from supervisors.task_supervisor import Task, TaskDone, TaskSupervisor
 
-__all__ = ["MAX_CLIENTS", "MAX_IN_FLIGHT", "AdminServer", "Command"]
+__all__ = ["MAX_CLIENTS", "MAX_IN_FLIGHT", "AdminServer", "Command", "check_socket"]
 
 MAX_CLIENTS: Final = 32
 MAX_IN_FLIGHT: Final = 64  # requests of one client
@@ -39,6 +39,17 @@ _MAX_UNREAD_BYTES: Final = 64 * 1_048_576  # of answers that a client does not t
 Command: TypeAlias = Callable[[str, Any, Callable[[object], None]], Awaitable[Any]]
 """Carries out a command, by its name and arguments, and returns the result; what it gives the function is told at once.
 """
+
+
+def check_socket(path: Path) -> None:
+    """Check that a socket can be made at ``path``; nothing is left there.
+
+    Raises:
+        ConfigError: it can't, or another node listens there.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        _bind(probe, path)
+        path.unlink()
 
 
 class _Client(asyncio.Protocol):
@@ -244,9 +255,6 @@ async def _listen(path: Path, server: Ref) -> _Listener:
         listening = await asyncio.get_running_loop().create_unix_server(
             lambda: _Client(server, clients), sock=sock, backlog=_BACKLOG
         )
-    except OSError as error:
-        sock.close()
-        raise ConfigError("admin", path, f"a socket cannot be made there: {error.strerror or error}") from error
     except BaseException:
         sock.close()
         raise
@@ -254,13 +262,16 @@ async def _listen(path: Path, server: Ref) -> _Listener:
 
 
 def _bind(sock: socket.socket, path: Path) -> None:
-    if path.is_socket():
-        if _is_served(path):
-            raise ConfigError("admin", path, "another node listens there; give this one another data_dir")
-        path.unlink()  # of a node that was killed
-    sock.bind(str(path))
-    # nobody can connect before it listens
-    os.chmod(path, _OWNER_ONLY)  # noqa: PTH101 -- as bind took it
+    try:
+        if path.is_socket():
+            if _is_served(path):
+                raise ConfigError("admin", path, "another node listens there; give this one another data_dir")
+            path.unlink()  # of a node that was killed
+        sock.bind(str(path))
+        # nobody can connect before it listens
+        os.chmod(path, _OWNER_ONLY)  # noqa: PTH101 -- as bind took it
+    except OSError as error:
+        raise ConfigError("admin", path, f"a socket cannot be made there: {error.strerror or error}") from error
 
 
 def _is_served(path: Path) -> bool:

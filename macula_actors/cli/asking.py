@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from math import nan
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -10,11 +11,28 @@ import typer
 from macula_actors.admin.client import ask
 from macula_actors.cli.output import error_console, failures_told
 
-__all__ = ["AdminPath", "AsJson", "DataDir", "TimeoutOption", "ask_node", "json_value", "socket_of"]
+__all__ = ["AdminPath", "AsJson", "DataDir", "TimeoutOption", "ask_node", "duration", "json_value", "socket_of"]
 
 _SHOW_AFTER: Final = 1.0  # seconds
 _GRACE: Final = 5.0  # seconds that a node has beyond a command's own time-out, to say that it was over
 _SOCKET_NAME: Final = "admin.sock"
+_MAX_SECONDS: Final = 31_536_000  # a year
+
+
+def duration(given: str | float) -> float:
+    """Return the seconds that an option says. ``min`` and ``max`` of typer let not-a-number through.
+
+    Raises:
+        BadParameter: they are none.
+    """
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = nan
+    if not 0 < seconds <= _MAX_SECONDS:
+        raise typer.BadParameter(f"{given!r} is not a number of seconds above 0, at most {_MAX_SECONDS}")
+    return seconds
+
 
 AdminPath: TypeAlias = Annotated[
     Path | None, typer.Option("--admin", envvar="MACULA_ADMIN", help="The node's admin socket.", show_default=False)
@@ -24,7 +42,9 @@ DataDir: TypeAlias = Annotated[
     typer.Option("--data-dir", "-d", envvar="MACULA_DATA_DIR", help="The node's data_dir.", show_default=False),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
-TimeoutOption: TypeAlias = Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")]
+TimeoutOption: TypeAlias = Annotated[
+    float | None, typer.Option(parser=duration, metavar="SECONDS", help="Seconds it may take.")
+]
 
 
 def socket_of(admin: Path | None, data_dir: Path | None) -> Path:

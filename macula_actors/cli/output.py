@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from macula_actors.admin.protocol import AdminError
 from macula_actors.errors import MaculaError
 from supervisors import SupervisorsError
 
@@ -18,6 +19,8 @@ __all__ = ["WIDTH", "console", "error_console", "failures_told", "short", "show_
 
 WIDTH: Final = 10_000  # columns where there is no terminal: no line is wrapped
 _FAILED: Final = 1
+_USED_WRONGLY: Final = 2
+_WRONG_USE: Final = frozenset({"BadArgumentError", "ValueError", "bad_arguments"})  # kinds of `AdminError`
 _SHORT_ID: Final = 12  # hexadecimal digits
 
 
@@ -42,24 +45,25 @@ def _console(*, stderr: bool) -> "Console":
 
 @contextmanager
 def failures_told() -> Generator[None]:
-    """End the command with exit code 1, and one line on stderr, if what is inside fails.
+    """End the command with exit code 1, or 2 for wrong use, and one line on stderr, if what is inside fails.
 
     Errors that are nobody's but ours come through, with a traceback.
     """
     try:
         yield
     except (MaculaError, SupervisorsError, OSError) as error:
-        stop(str(error))
+        is_wrong_use = isinstance(error, AdminError) and error.kind in _WRONG_USE
+        stop(str(error), _USED_WRONGLY if is_wrong_use else _FAILED)
 
 
-def stop(reason: str) -> typer.Exit:
-    """End the command with exit code 1, and ``reason`` on stderr.
+def stop(reason: str, code: int = _FAILED) -> typer.Exit:
+    """End the command with an exit code, and ``reason`` on stderr.
 
     Raises:
         Exit: always.
     """
     print(f"macula: {' '.join(reason.split())}", file=sys.stderr)
-    raise typer.Exit(_FAILED)
+    raise typer.Exit(code)
 
 
 def show_json(value: Any) -> None:

@@ -8,6 +8,7 @@
 
     [defaults]                            # keys of every node; see `macula config --keys`
     realm = "com.example"
+    data_dir = "/var/lib/macula"          # of which each node has a directory of its name
 
     [[node]]                              # keys of one node
     name = "gateway"
@@ -27,32 +28,40 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from macula_actors.config_sources import from_toml
+from macula_actors.config_values import OFF
+from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.errors import ConfigError
 from macula_actors.node_config import NodeConfig
 
 __all__ = ["DOINGS", "Check", "NodeSpec", "Topology", "load_topology", "resolve", "waves"]
 
-DOINGS: Final = {
-    "advertise_echo": frozenset({"procedure", "withdraw"}),
-    "call": frozenset({"procedure", "args", "node_id", "paths", "max_hops", "timeout", "trace"}),
-    "deny": frozenset({"networks"}),
-    "discover": frozenset({"procedure", "refresh", "local", "timeout"}),
-    "find": frozenset({"key", "timeout"}),
-    "kill": frozenset({"name"}),
-    "status": frozenset[str](),
-    "store": frozenset({"key", "value", "ttl", "timeout"}),
+DOINGS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
+    "advertise_echo": (frozenset({"procedure"}), frozenset({"withdraw"})),
+    "call": (frozenset({"procedure"}), frozenset({"args", "node_id", "paths", "max_hops", "timeout", "trace"})),
+    "deny": (frozenset({"networks"}), frozenset()),
+    "discover": (frozenset({"procedure"}), frozenset({"refresh", "local", "timeout"})),
+    "find": (frozenset({"key"}), frozenset({"timeout"})),
+    "kill": (frozenset({"name"}), frozenset()),
+    "status": (frozenset(), frozenset()),
+    "store": (frozenset({"key", "value"}), frozenset({"ttl", "timeout"})),
 }
-"""What a check may do, with the arguments of each."""
+"""What a check may do, with the arguments that each needs, and that it may have."""
 
 _REF: Final = "@"
 _MAX_NODES: Final = 256
 _ANY_ENDPOINT: Final = "127.0.0.1:1"  # in place of one that is not known yet
 _LISTS: Final = ("bootstrap", "gateways")  # keys that may name nodes
 _CHECK_KEYS: Final = frozenset({"from", "do", "name", "expect", "expect_error", "within"})
+_TEXTS: Final = frozenset({"procedure", "key", "name", "node_id", "expect_error"})
+_FLAGS: Final = frozenset({"withdraw", "refresh", "local", "trace"})
+_SECONDS: Final = frozenset({"timeout", "ttl"})
+_MAX_SECONDS: Final = 31_536_000  # a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +157,40 @@ def _nodes(tables: list[dict[str, Any]], defaults: Mapping[str, Any]) -> Iterato
     if len(tables) > _MAX_NODES:
         raise ConfigError("node", len(tables), f"allowed: {_MAX_NODES} nodes")
     above: dict[str, str] = {}
+    taken: dict[tuple[str, object], str] = {}
     for number, table in enumerate(tables, 1):
         name = table.get("name", f"node{number}")
         if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum() or name in above:
             raise ConfigError(f"node {number}: name", name, "allowed: letters, digits, - and _; each name once")
-        spec = NodeSpec(name, {**defaults, **table, "name": name})
-        _check_options(spec, above)
+        spec = NodeSpec(name, {**_defaults_of(name, defaults), **table, "name": name})
+        config = _checked_options(spec, above)
+        for key, value in _exclusive(config):
+            other = taken.setdefault((key, value), name)
+            if other != name:
+                raise ConfigError(f"node {name}: {key}", value, f"allowed: another than node {other} has")
         above[name] = _ANY_ENDPOINT
         yield spec
 
 
-def _check_options(spec: NodeSpec, above: Mapping[str, str]) -> None:
+def _exclusive(config: NodeConfig) -> Iterator[tuple[str, object]]:
+    """Return the keys that are given, with what two nodes of one machine can't share."""
+    if config.data_dir is not None:
+        yield "data_dir", config.data_dir.resolve()
+    if config.listen is not None and config.listen.port:
+        yield "listen", config.listen
+    if config.health_port is not None and config.has_gateway and config.http_port:
+        yield "health_port", Endpoint(config.health_host, config.http_port)
+
+
+def _defaults_of(name: str, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keys of ``[defaults]`` for the node ``name``: two nodes can't share a data_dir."""
+    data_dir = defaults.get("data_dir")
+    if not isinstance(data_dir, str) or data_dir in {"", OFF}:
+        return defaults
+    return {**defaults, "data_dir": str(Path(data_dir) / name)}
+
+
+def _checked_options(spec: NodeSpec, above: Mapping[str, str]) -> NodeConfig:
     for key in _LISTS:
         value = spec.options.get(key)
         if _is_ref(value):
@@ -166,7 +198,7 @@ def _check_options(spec: NodeSpec, above: Mapping[str, str]) -> None:
     for name in sorted(spec.needs - above.keys()):
         raise ConfigError(f"node {spec.name}", f"{_REF}{name}", f"allowed: nodes above: {', '.join(above) or 'none'}")
     try:
-        NodeConfig(**resolve(spec.options, above))
+        return NodeConfig(**resolve(spec.options, above))
     except ConfigError as error:
         raise ConfigError(f"node {spec.name}: {error.key}", error.value, error.allowed) from error
 
@@ -187,14 +219,23 @@ def _check(table: dict[str, Any], where: str, names: set[str]) -> Check:
         raise ConfigError(f"{where}: from", from_, f"allowed: {', '.join(sorted(names))}")
     if isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within <= 3600:  # noqa: PLR2004
         raise ConfigError(f"{where}: within", within, "allowed: 0 to 3600 seconds")
-    arguments = {key: value for key, value in table.items() if key not in _CHECK_KEYS}
-    for key in arguments.keys() - DOINGS[do]:
-        raise ConfigError(f"{where}: {key}", arguments[key], f"no such key; {do} has {', '.join(sorted(DOINGS[do]))}")
+    needed, possible = DOINGS[do]
+    arguments = {key: value for key, value in table.items() if key not in _CHECK_KEYS - needed}
+    for key in sorted(arguments.keys() - needed - possible):
+        has = ", ".join(sorted(needed | possible)) or "none"
+        raise ConfigError(f"{where}: {key}", arguments[key], f"no such key; {do} has {has}")
+    for key, value in table.items():
+        allowed = _allowed(key, value)
+        if allowed:
+            raise ConfigError(f"{where}: {key}", value, f"allowed: {allowed}")
     node_id = arguments.get("node_id")
     if node_id is not None and (not isinstance(node_id, str) or node_id.removeprefix(_REF) not in names):
         raise ConfigError(f"{where}: node_id", node_id, f"allowed: {', '.join(_REF + name for name in sorted(names))}")
+    for key in sorted(needed - arguments.keys()):
+        raise ConfigError(f"{where}: {key}", "", f"{do} needs it")
+    title = " ".join([do, *(str(each) for each in arguments.values())])
     return Check(
-        name=str(table.get("name", " ".join([do, *(str(each) for each in arguments.values())]))),
+        name=title if "name" in needed else table.get("name", title),
         from_=from_,
         do=do,
         arguments=arguments,
@@ -203,6 +244,36 @@ def _check(table: dict[str, Any], where: str, names: set[str]) -> Check:
         expect_error=str(table.get("expect_error", "")),
         within=float(within),
     )
+
+
+def _allowed(key: str, value: object) -> str:
+    """Return what ``key`` of a check must be, in words, if ``value`` is something else."""
+    is_ok, allowed = True, ""
+    if key in _TEXTS:
+        is_ok, allowed = isinstance(value, str) and bool(value), "a text"
+    elif key in _FLAGS:
+        is_ok, allowed = isinstance(value, bool), "true, false"
+    elif key in _SECONDS:
+        is_ok, allowed = _is_number(value) and 0 < value <= _MAX_SECONDS, "seconds above 0"
+    elif key == "max_hops":
+        is_ok, allowed = isinstance(value, int) and _is_number(value) and value >= 0, "a whole number from 0"
+    elif key == "paths":
+        is_ok = isinstance(value, list) and bool(value) and set(map(str, value)) <= set(CallPath)
+        allowed = f"a list of {', '.join(CallPath)}"
+    elif key == "networks":
+        is_ok, allowed = isinstance(value, list) and all(map(_is_network, value)), "a list such as ['10.0.0.0/8']"
+    return "" if is_ok else allowed
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_network(text: object) -> bool:
+    try:
+        return isinstance(text, str) and bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 def _numbered(tables: object) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from macula_actors.cli.asking import duration
 from macula_actors.cli.checks import CheckResult, Member, run_check
 from macula_actors.cli.launch import InProcessNode, Launched, LaunchError, ProcessNode, until_answering
 from macula_actors.cli.logs import configure_logs
@@ -35,7 +36,9 @@ def up(
     ],
     in_process: Annotated[bool, typer.Option("--in-process", help="All nodes in this process.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Run its checks, and stop; exit code 1 if one fails.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds in which all must be up.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(parser=duration, metavar="SECONDS", help="Seconds in which all must be up.")
+    ] = 60.0,
     log_level: Annotated[str, typer.Option(help="Of the nodes' logs that are shown.")] = "WARNING",
     loop: Annotated[Loop, typer.Option(help="The nodes' event loop; auto is uvloop where installed.")] = Loop.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,

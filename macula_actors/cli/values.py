@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from macula_actors.cli.asking import AdminPath, AsJson, DataDir, TimeoutOption, ask_node, json_value
+from macula_actors.cli.asking import AdminPath, AsJson, DataDir, TimeoutOption, ask_node, duration, json_value
 from macula_actors.cli.output import console, show_json, stop
 
 __all__ = ["register"]
@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 def store(
     key: Key,
     value: Annotated[str, typer.Argument(help="The value as JSON, some 8 KiB at most.")],
-    ttl: Annotated[float | None, typer.Option(min=1, help="Seconds that it outlives the node.")] = None,
+    ttl: Annotated[
+        float | None, typer.Option(parser=duration, metavar="SECONDS", help="Seconds that it outlives the node.")
+    ] = None,
     timeout: TimeoutOption = 10.0,
     admin: AdminPath = None,
     data_dir: DataDir = None,

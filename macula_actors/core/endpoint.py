@@ -23,6 +23,7 @@ _TEXT: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")  # RFC 1123, 2.1; and "_", as container names have it
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,11 @@ def _canonical_host(host: str) -> str:
         # RFC 4007, 11.2: a zone means something on one machine only
         if address.scope_id is not None:
             raise ValueError(f"host {host!r} has a zone; an address without one is needed")
-        return str(address)
+        # RFC 4291, 2.5.5.2: it is that IPv4 address, which a socket for IPv4 can dial, too
+        return str(address.ipv4_mapped or address)
     labels = host.lower().split(".")
-    if labels[-1].isdecimal():
-        # a name never ends so, and resolvers read 127.1 or 0177.0.0.1 each in its own way
+    if _NUMBER.fullmatch(labels[-1]):
+        # a name never ends so, and resolvers read 127.1, 0177.0.0.1 or 0x7f000001 each in its own way
         return str(IPv4Address(host))
     if not host.isascii() or len(host) > _MAX_HOST_LENGTH or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError(f"host {host[:80]!r}; allowed are a DNS name in ASCII, an IPv4 and an IPv6 address")

@@ -23,7 +23,7 @@ def validate(realm: str) -> None:
 
 def normalize(realm: str) -> str:
     """Return ``realm`` in lower case and without white space around it. Not validated."""
-    return realm.strip().lower()
+    return names.trimmed_lower(realm)
 
 
 def realm_id(realm: str) -> bytes:

@@ -14,7 +14,7 @@ from macula_actors.core.rpc.names import validate_procedure
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import LocalProtocolError
 from macula_actors.messages.asking import ask
-from macula_actors.messages.service_registry import LocalHandler
+from macula_actors.messages.service_registry import LocalHandler, validate_handler
 from supervisors import Server, cast
 
 __all__ = [
@@ -40,6 +40,7 @@ class Advertisement:
         metadata: what its program says of it.
         endpoint: where this node can be dialled, as the record says; None: nowhere.
         gateways: nodes that can reach it, as the record says.
+        token: that of the `Advertise` by which it came.
         is_stored: whether the record is with RoutingServer, which stores it at others again and again.
     """
 
@@ -48,24 +49,33 @@ class Advertisement:
     metadata: Mapping[str, Value]
     endpoint: Endpoint | None
     gateways: tuple[Contact, ...]
+    token: object = None
     is_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Advertise:
-    """Handle calls of ``procedure`` with ``handler``, and have others find it. Answered with None."""
+    """Handle calls of ``procedure`` with ``handler``, and have others find it. Answered with None.
+
+    ``token`` tells it from the advertisements of the procedure before and after it.
+    """
 
     procedure: str
     handler: LocalHandler
     ttl: int
     metadata: Mapping[str, Value] = field(default_factory=dict)
+    token: object = field(default_factory=object)
 
 
 @dataclass(frozen=True, slots=True)
 class Unadvertise:
-    """Handle calls of ``procedure`` no more, and have others forget it. Answered with whether it was advertised."""
+    """Handle calls of ``procedure`` no more, and have others forget it. Answered with whether it was advertised.
+
+    ``token``: of the `Advertise` that is meant; what came after it stays. None: whichever it was.
+    """
 
     procedure: str
+    token: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ async def advertise(
     *,
     ttl: int = DEFAULT_TTL,
     metadata: Mapping[str, Value] | None = None,
-) -> None:
+) -> object:
     """Have calls of ``procedure`` handled by ``handler``, from this node and from all others, until `unadvertise`.
 
     It takes the place of an earlier handler. It is done once other nodes keep the advertisement, or none is there, or
@@ -98,21 +108,32 @@ async def advertise(
         ttl: seconds, 1 to 86,400, that it is found for if this node disappears.
         metadata: what others are to read of it.
 
+    Returns:
+        A token, for `unadvertise` to withdraw nothing else.
+
     Raises:
-        ValueError: ``procedure`` is no name of a procedure.
+        ValueError: ``procedure`` is no name of a procedure, ``handler`` can't be called, or ``metadata`` is no map.
         LocalProtocolError: ``metadata`` or ``ttl`` is none that a record may have.
         OverloadedError: there are too many services here.
     """
     validate_procedure(procedure)
-    if not all(isinstance(key, str) for key in metadata or ()):
+    validate_handler(handler)
+    told = {} if metadata is None else metadata
+    if not isinstance(told, Mapping):
+        raise ValueError(f"metadata is {told!r:.80}; allowed is a map with texts as keys")  # noqa: TRY004 -- as of all
+    if not all(isinstance(key, str) for key in told):
         raise LocalProtocolError("bad_value", "the keys of metadata are texts")
-    request = Advertise(procedure=procedure, handler=handler, ttl=ttl, metadata=dict(metadata or {}))
+    request = Advertise(procedure=procedure, handler=handler, ttl=ttl, metadata=dict(told))
     await ask(server, request)
+    return request.token
 
 
-async def unadvertise(server: Server, procedure: str) -> bool:
-    """Have calls of ``procedure`` handled no more, and others forget it; return whether it was advertised."""
-    return bool(await ask(server, Unadvertise(procedure)))
+async def unadvertise(server: Server, procedure: str, token: object = None) -> bool:
+    """Have calls of ``procedure`` handled no more, and others forget it; return whether it was advertised.
+
+    With the ``token`` that an `advertise` returned, only what that has begun is withdrawn.
+    """
+    return bool(await ask(server, Unadvertise(procedure, token)))
 
 
 async def active(server: Server) -> tuple[Advertisement, ...]:

@@ -1,14 +1,18 @@
 """How the client functions ask a server that may be being restarted: again, as long as there is time.
 
+But not if it has crashed before it answered: the request might crash each server that comes, until its supervisors
+give up.
+
 Erlang: gen_server:call/3, which fails.
 """
 
 import asyncio
 from typing import Any, Final
 
-from macula_actors.errors import CallTimeoutError
+from macula_actors.core.durations import patience
+from macula_actors.errors import CallTimeoutError, CrashedError, NotRunningError
 from supervisors import CallTimeoutError as NoAnswerError
-from supervisors import Server, ServerDownError, call
+from supervisors import Crashed, Server, ServerDownError, System, SystemStoppedError, call
 
 __all__ = ["DEFAULT_TIMEOUT", "ask"]
 
@@ -25,19 +29,36 @@ async def ask(server: Server, request: object, timeout: float = DEFAULT_TIMEOUT)
         timeout: seconds for all of it.
 
     Raises:
+        ValueError: ``timeout`` is no finite number.
         CallTimeoutError: there was no answer in time.
+        CrashedError: the server crashed before it answered.
+        NotRunningError: its System was stopped, so it won't be restarted.
         Exception: what the request is refused with.
     """
-    deadline = _now() + timeout
+    deadline = _now() + patience(timeout)
     while True:
         try:
             return await call(server, request, max(deadline - _now(), 0.0))
         except NoAnswerError as error:
             raise CallTimeoutError(str(server), timeout) from error
         except ServerDownError as error:
+            if isinstance(error.reason, Crashed):
+                raise CrashedError(_name(server), error.reason.error) from error
             if deadline - _now() <= RETRY_AFTER:
                 raise CallTimeoutError(str(server), timeout) from error
+            _check_running(server)
             await asyncio.sleep(RETRY_AFTER)
+
+
+def _check_running(server: Server) -> None:
+    try:
+        (server[1] if isinstance(server, tuple) else System.current()).check_running()
+    except SystemStoppedError as error:
+        raise NotRunningError from error
+
+
+def _name(server: Server) -> str:
+    return str(server[0] if isinstance(server, tuple) else server)
 
 
 def _now() -> float:

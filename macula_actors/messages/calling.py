@@ -9,21 +9,35 @@ from dataclasses import replace
 from threading import get_ident
 from typing import Any, Final
 
+from macula_actors.core.durations import patience
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.arguments import decode, encode
-from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, first_attempt, is_final
+from macula_actors.core.rpc.call_plan import (
+    Attempt,
+    CallPlan,
+    GiveUp,
+    Path,
+    first_attempt,
+    is_disowned,
+    is_final,
+    validate_paths,
+)
 from macula_actors.core.rpc.failure import error_of
+from macula_actors.core.rpc.names import validate_procedure
 from macula_actors.core.rpc.provider import Provider
+from macula_actors.core.rpc.routing import validate_max_hops
 from macula_actors.core.wire.messages import Call, Message, Reply
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import (
     CallTimeoutError,
     ConnectionLostError,
     MaculaError,
+    NoProviderError,
     NoRouteError,
     OverloadedError,
+    RemoteCallError,
     RemoteProtocolError,
 )
 from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER, RPC_HANDLER, SERVICE_REGISTRY
@@ -41,7 +55,7 @@ from macula_actors.messages.rpc import (
     counts,
     left_ms,
 )
-from macula_actors.messages.service_registry import choose, choose_now, discover, report_failed
+from macula_actors.messages.service_registry import LocalHandler, choose, choose_now, discover, report_failed
 from supervisors import CallError, NoProcess, ServerDownError, System, cast
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
@@ -82,7 +96,8 @@ async def call(
         options: see there.
 
     Raises:
-        ValueError: ``procedure`` is no name of a procedure.
+        ValueError: ``procedure`` is no name of a procedure, ``timeout`` no finite number, or ``paths`` has none or
+            others than there are.
         LocalProtocolError: ``args`` can't be sent.
         NoProviderError: nobody provides it.
         RemoteCallError: the handler failed, or refused the call.
@@ -120,16 +135,17 @@ async def trace(
     options: CallOptions = OPTIONS,
 ) -> Traced:
     """Do as `call`, or as `call_node` if a ``node_id`` is given, and return how the call went, too."""
+    timeout = patience(timeout)
+    validate_max_hops(options.max_hops)
+    if paths is not None:
+        validate_paths(paths)
     system = system or System.current()
     calling = _Calling(procedure, args, timeout, system, options)
     try:
         if node_id is not None:
+            validate_procedure(procedure)
             return await calling.call_node(node_id, paths)
-        registry = (SERVICE_REGISTRY, system)
-        chosen = choose_now(registry, procedure) if system.thread == get_ident() else None
-        if chosen is None:
-            chosen = await choose(registry, procedure, timeout)
-        return await (calling.try_providers(chosen, paths) if isinstance(chosen, tuple) else calling.invoke())
+        return await calling.call(paths)
     except MaculaError:
         await asyncio.sleep(0)  # who calls again and again must not keep what failed from being restarted
         raise
@@ -163,6 +179,37 @@ class _Calling:
         except MaculaError:
             return provider
         return next((each for each in found if each.node_id == provider.node_id), provider)
+
+    async def call(self, paths: Collection[Path] | None) -> Traced:
+        """Call whoever provides it. If those that were known provide it no more, they are looked up afresh, once."""
+        registry = self.server(SERVICE_REGISTRY)
+        chosen = choose_now(registry, self._procedure) if self._system.thread == get_ident() else None
+        try:
+            return await self._call_chosen(chosen, paths, self._timeout)
+        except (RemoteCallError, NoRouteError) as error:
+            if not is_disowned(error):
+                raise
+            if not await discover(registry, self._procedure, refresh=True, timeout=self._left):
+                raise NoProviderError(self._procedure) from error
+        try:
+            return await self._call_chosen(None, paths, self._left)
+        except (RemoteCallError, NoRouteError) as error:
+            if is_disowned(error):
+                raise NoProviderError(self._procedure) from error
+            raise
+
+    async def _call_chosen(
+        self, chosen: LocalHandler | tuple[Provider, ...] | None, paths: Collection[Path] | None, timeout: float
+    ) -> Traced:
+        """Call what is ``chosen``; None: choose first, within ``timeout`` seconds."""
+        if chosen is None:
+            chosen = await choose(self.server(SERVICE_REGISTRY), self._procedure, timeout)
+        return await (self.try_providers(chosen, paths) if isinstance(chosen, tuple) else self.invoke())
+
+    @property
+    def _left(self) -> float:
+        """How many seconds are left."""
+        return self._deadline - self._system.now()
 
     async def call_node(self, node_id: NodeId, paths: Collection[Path] | None) -> Traced:
         """Call one node."""

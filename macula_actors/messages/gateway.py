@@ -335,7 +335,7 @@ async def unregister_handler(server: Server, procedure: str) -> bool:
 
 
 async def is_ready(server: Server, timeout: float = READY_TIMEOUT) -> bool:
-    """Tell whether the gateway serves: all its parts are there, it listens, and the node has joined the mesh.
+    """Tell whether the gateway serves: all parts of the node are there, it listens, and the node has joined the mesh.
 
     A gateway that is not there, or does not answer within ``timeout`` seconds, is not ready.
     """

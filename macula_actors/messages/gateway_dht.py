@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple, TypeAlias
 
+from macula_actors.core.durations import patience
+from macula_actors.core.kademlia.keys import key_from
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.peer.contact import Contact
@@ -60,9 +62,10 @@ async def query_peer(server: Server, contact: Contact, message: DhtMessage, time
     """Return what ``contact`` answers.
 
     Raises:
+        ValueError: ``timeout`` is no finite number.
         MaculaError: it could not be reached, did not answer in time, or refused the message.
     """
-    reply: Message | None = await call(server, QueryPeer(contact, message, timeout), None)
+    reply: Message | None = await call(server, QueryPeer(contact, message, patience(timeout)), None)
     return reply
 
 
@@ -78,19 +81,19 @@ async def send_to_peer(server: Server, contact: Contact, message: Store, timeout
     await query_peer(server, contact, message, timeout)
 
 
-async def handle_query(server: Server, inbound: Inbound, timeout: float = 5.0) -> DhtReply:
+async def handle_query(server: Server, inbound: Inbound, timeout: float = 5.0) -> DhtReply | None:
     """Return the reply to a message that came from a peer; connections ask by a plain call with the `Inbound`.
 
     Raises:
         MaculaError: it is refused.
     """
-    reply: DhtReply = await call(server, inbound, timeout)
+    reply: DhtReply | None = await call(server, inbound, timeout)
     return reply
 
 
-async def handle_store(server: Server, inbound: Inbound, timeout: float = 5.0) -> StoreReply:
-    """Do as `handle_query`, for a `Store`."""
-    reply: StoreReply = await call(server, inbound, timeout)
+async def handle_store(server: Server, inbound: Inbound, timeout: float = 5.0) -> StoreReply | None:
+    """Do as `handle_query`, for a `Store`; None in an open mesh, where v0.8 expects no answer."""
+    reply: StoreReply | None = await call(server, inbound, timeout)
     return reply
 
 
@@ -112,5 +115,5 @@ async def lookup_value(server: Server, key: NodeId, timeout: float = 10.0) -> tu
     Raises:
         ServerDownError: a server ended meanwhile.
     """
-    records: tuple[Record, ...] = await call(server, LookUpThere(key), timeout)
+    records: tuple[Record, ...] = await call(server, LookUpThere(key_from(key)), timeout)
     return records

@@ -64,12 +64,15 @@ GRACE: Final = 0.05  # seconds after the deadline, in which the connector still 
 class Exchange(NamedTuple):
     """Send ``frame`` on a stream of its own. Answered with the `Message` that comes back, None if none does.
 
-    ``deadline`` is an instant of the System's clock; after it nobody waits, and the peer is told to stop.
+    ``deadline`` is an instant of the System's clock; after it nobody waits, and the peer is told to stop. ``is_event``:
+    it is for a client of v0.8, and goes on the stream that its Subscribe came on, as long as that is open: no other one
+    does it read.
     """
 
     frame: bytes
     deadline: float
     wants_reply: bool
+    is_event: bool = False
 
 
 class Request(NamedTuple):

@@ -1,24 +1,27 @@
 """What RoutingServer is asked. Erlang: macula_routing_server.
 
 All functions but `handle_message` and `touch` ask again while the server is being restarted, as long as there is time:
-what they ask for may be done twice. Each raises `CallTimeoutError` when that is over.
+what they ask for may be done twice. Each raises `CallTimeoutError` when that is over, and `BadArgumentError`, before
+anything is asked, for a key, node id or ttl that is none.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from macula_actors.core.durations import lifetime
+from macula_actors.core.kademlia.keys import key_from
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import DEFAULT_TTL, Record
 from macula_actors.core.kademlia.record_store import RecordStats
 from macula_actors.core.peer.contact import Contact
-from macula_actors.core.wire.messages import FindNodeReply, FindValueReply, StoreReply
 from macula_actors.core.wire.values import Value
 from macula_actors.messages.asking import DEFAULT_TIMEOUT, ask
-from macula_actors.messages.gateway_dht import DhtMessage
+from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
 from supervisors import Server, call, cast
 
 __all__ = [
     "AddNode",
+    "AwaitJoined",
     "DeleteLocal",
     "DeleteRecord",
     "FindClosest",
@@ -50,13 +53,15 @@ __all__ = [
     "store",
     "store_local",
     "touch",
+    "wait_joined",
 ]
 
 
 class HandleMessage(NamedTuple):
     """Do what ``message`` of the peer ``sender`` asks; answered with the reply to it, or refused with a `MaculaError`.
 
-    ``sender`` has a node id; its endpoint only if it can be dialled.
+    ``sender`` has a node id, and an endpoint only if it can be dialled. In an open mesh, that of one that does not say
+    its id is where it calls from.
     """
 
     sender: Contact
@@ -147,6 +152,11 @@ class GetStats:
     """Answered with `RoutingStats`."""
 
 
+@dataclass(frozen=True, slots=True)
+class AwaitJoined:
+    """Answered with whether this node knows others, when it has joined a network or has asked all whom it could."""
+
+
 class Touch(NamedTuple):
     """A cast: ``contact``, which has a node id, has proved to be alive and who it says; see `touch`."""
 
@@ -174,6 +184,7 @@ class RoutingStats:
     pings: int  # under way
     handled: int  # messages of peers
     refused: int  # of those, and of what callers asked for
+    waiting: int = 0  # lookups and stores that wait for their turn
     throttled: int = 0  # of those: STOREs of peers that were at their limits; see `DhtConfig.senders`
 
 
@@ -191,16 +202,16 @@ async def add_node(server: Server, contact: Contact, timeout: float = DEFAULT_TI
 
 async def remove_node(server: Server, node_id: NodeId) -> bool:
     """Take a node out of the table, and return whether it was in. It may come in again."""
-    return bool(await ask(server, RemoveNode(node_id)))
+    return bool(await ask(server, RemoveNode(key_from(node_id))))
 
 
 async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple[Contact, ...]:
     """Return up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
-    contacts: tuple[Contact, ...] = await ask(server, FindClosest(target, count))
+    contacts: tuple[Contact, ...] = await ask(server, FindClosest(key_from(target), count))
     return contacts
 
 
-async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int = DEFAULT_TTL) -> Record:
+async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: float = DEFAULT_TTL) -> Record:
     """Keep ``payload`` under ``key`` for ``ttl`` seconds, at this node only: it is found by who asks this node.
 
     That is no `store`: this node gives it to no other and does not seal it again, so it is gone when ``ttl`` is over or
@@ -210,7 +221,7 @@ async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: int =
         LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
         OverloadedError: there is no room, not even for a node's own.
     """
-    record: Record = await ask(server, StoreLocal(key, payload, ttl))
+    record: Record = await ask(server, StoreLocal(key_from(key), payload, lifetime(ttl)))
     return record
 
 
@@ -219,7 +230,7 @@ async def store(
     key: NodeId,
     payload: Value,
     *,
-    ttl: int = DEFAULT_TTL,
+    ttl: float = DEFAULT_TTL,
     durable: bool = True,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> int:
@@ -232,8 +243,8 @@ async def store(
     Args:
         server: the RoutingServer.
         key: see `macula_actors.core.kademlia.keys`.
-        payload: any value that a record carries.
-        ttl: seconds, 1 to 86,400, that it is found for if this node disappears.
+        payload: any value that a record carries, but None.
+        ttl: seconds, at most 86,400, that it is found for if this node disappears; rounded up to whole ones.
         durable: whether it is still published when the node is started again with its ``data_dir``.
         timeout: seconds.
 
@@ -241,12 +252,13 @@ async def store(
         How many nodes keep it now; 1, itself, if this node knows no other.
 
     Raises:
-        LocalProtocolError: ``payload`` or ``ttl`` is none that a record may have.
-        OverloadedError: too many lookups are under way, or there is no room here.
-        QuorumError: none of the others took it.
+        LocalProtocolError: ``key``, ``payload`` or ``ttl`` is none that a record may have.
+        OverloadedError: too many lookups wait, or there is no room here.
+        QuorumError: none of the others took it; its ``reason`` is that of one of them.
         CallTimeoutError: it took too long.
     """
-    return int(await ask(server, StoreRecord(key, payload, ttl, durable), timeout))
+    request = StoreRecord(key_from(key), payload, lifetime(ttl), durable)
+    return int(await ask(server, request, timeout))
 
 
 async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> int:
@@ -257,29 +269,29 @@ async def delete(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOU
     Raises:
         OverloadedError, QuorumError, CallTimeoutError: as `store`; holders then hear of it later.
     """
-    return int(await ask(server, DeleteRecord(key), timeout))
+    return int(await ask(server, DeleteRecord(key_from(key)), timeout))
 
 
 async def get_local(server: Server, key: NodeId) -> tuple[Record, ...]:
     """Return the records that this node keeps under ``key``, of the owner that came last first."""
-    records: tuple[Record, ...] = await ask(server, GetLocal(key))
+    records: tuple[Record, ...] = await ask(server, GetLocal(key_from(key)))
     return records
 
 
 async def delete_local(server: Server, key: NodeId) -> bool:
     """Forget this node's own record under ``key`` here, and return whether there was one. Others' copies expire."""
-    return bool(await ask(server, DeleteLocal(key)))
+    return bool(await ask(server, DeleteLocal(key_from(key))))
 
 
 async def find_value(server: Server, key: NodeId, *, timeout: float = DEFAULT_TIMEOUT) -> tuple[Record, ...]:
     """Return the records under ``key``: of each owner the latest that any holder had, verified; none if there is none.
 
     Raises:
-        OverloadedError: too many lookups are under way.
+        OverloadedError: too many lookups wait.
         QuorumError: nobody answered, and nothing is kept here.
         CallTimeoutError: it took too long.
     """
-    records: tuple[Record, ...] = await ask(server, LookUpValue(key), timeout)
+    records: tuple[Record, ...] = await ask(server, LookUpValue(key_from(key)), timeout)
     return records
 
 
@@ -287,10 +299,10 @@ async def find_node(server: Server, target: NodeId, *, timeout: float = DEFAULT_
     """Return the nodes closest to ``target`` that answered, nearest first.
 
     Raises:
-        OverloadedError: too many lookups are under way.
+        OverloadedError: too many lookups wait.
         CallTimeoutError: it took too long.
     """
-    contacts: tuple[Contact, ...] = await ask(server, LookUpNode(target), timeout)
+    contacts: tuple[Contact, ...] = await ask(server, LookUpNode(key_from(target)), timeout)
     return contacts
 
 
@@ -305,15 +317,13 @@ async def size(server: Server) -> int:
     return int(await ask(server, GetSize()))
 
 
-async def handle_message(
-    server: Server, sender: Contact, message: DhtMessage
-) -> FindNodeReply | FindValueReply | StoreReply:
-    """Return the reply to ``message``.
+async def handle_message(server: Server, sender: Contact, message: DhtMessage) -> DhtReply | None:
+    """Return the reply to ``message``; None to a `Store` in an open mesh.
 
     Raises:
         MaculaError: it is refused; the peer is told so.
     """
-    reply: FindNodeReply | FindValueReply | StoreReply = await call(server, HandleMessage(sender, message))
+    reply: DhtReply | None = await call(server, HandleMessage(sender, message))
     return reply
 
 
@@ -323,6 +333,17 @@ def touch(server: Server, contact: Contact) -> None:
     A contact of the table is refreshed. Another one is asked by the server itself before it comes in.
     """
     cast(server, Touch(contact))
+
+
+async def wait_joined(server: Server, timeout: float = DEFAULT_TIMEOUT) -> bool:
+    """Wait until this node has joined, or knows of nobody by whom it could; return whether it has joined.
+
+    Bootstrap nodes are asked for ever, contacts of an earlier life once each.
+
+    Raises:
+        CallTimeoutError: none of them has answered, and not all have been given up.
+    """
+    return bool(await ask(server, AwaitJoined(), timeout))
 
 
 async def stats(server: Server) -> RoutingStats:

@@ -52,7 +52,7 @@ class CallOptions(NamedTuple):
     """How calls are made. Given by name.
 
     Args:
-        json: whether peers are v0.8's, and arguments and results therefore JSON.
+        json: whether arguments and results are JSON, as in an open mesh, where peers may be v0.8's.
         max_attempts: providers that a call tries at most.
         max_hops: that a routed call may take.
         max_bytes: of the arguments, and of the result.

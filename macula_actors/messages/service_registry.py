@@ -39,6 +39,7 @@ __all__ = [
     "local_services",
     "report_failed",
     "stats",
+    "validate_handler",
     "withdraw",
 ]
 
@@ -131,11 +132,23 @@ async def advertise_local(
     It stays until it is withdrawn, or until it ends, if it is a process (D-38, D-18).
 
     Raises:
-        ValueError: ``procedure`` is no name of a procedure.
+        ValueError: ``procedure`` is no name of a procedure, or ``handler`` can't be called.
         OverloadedError: there are too many services here.
     """
     validate_procedure(procedure)
+    validate_handler(handler)
     await ask(server, AdvertiseLocal(procedure, handler, dict(metadata or {})))
+
+
+def validate_handler(handler: LocalHandler) -> None:
+    """Check that calls can be given to ``handler``.
+
+    Raises:
+        ValueError: they can't.
+    """
+    if not callable(handler) and not isinstance(handler, Ref):
+        allowed = "a function, def or async def, or a process"
+        raise ValueError(f"handler is {handler!r:.80}; allowed is {allowed}")  # noqa: TRY004 -- as of all arguments
 
 
 async def withdraw(server: Server, procedure: str) -> bool:

@@ -44,6 +44,7 @@ __all__ = ["DhtNode", "Found", "Published"]
 
 _EPOCH_MS: Final = 1_700_000_000_000  # milliseconds since 1970 at the loop's instant 0
 _RETRY_AFTER: Final = 0.6  # of the refresh period: the least since a bucket's last lookup
+_PUBLISH_INTERVAL: Final = 0.1  # seconds between two looks at which own records are due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ class DhtNode:
         """Store ``payload`` under ``key`` at the k closest nodes, now and again before it expires."""
         self._own[key] = (payload, ttl)
         self._republish.add(key, ttl, self._network.now)
-        self._republish.due(self._network.now, self._rng)  # this time is now
+        self._republish.failed(key, self._network.now, self._rng)  # this time is now
         self._publish(key, on_end)
 
     def find(self, key: NodeId, on_end: Callable[[Found], None], *, stop_after: float | None = None) -> None:
@@ -386,7 +387,7 @@ class DhtNode:
                 self._send(newcomer, record)
 
     def _wake_for_plans(self) -> None:
-        due = min(self._republish.next_due(), self._replication.next_due())
+        due = max(min(self._republish.next_due(), self._replication.next_due()), self._network.now + _PUBLISH_INTERVAL)
         if due < self._wake_at:
             self._wake_at = due
             self.port.call_at(due, self._carry_out_plans)
@@ -395,7 +396,7 @@ class DhtNode:
         self._wake_at = inf
         now_ms = self.now_ms()
         self.records.expire(now_ms)
-        for key in self._republish.due(now, self._rng):
+        for key in self._republish.due(now, self._rng, len(self._republish)):
             self._publish(key)
         for each in self._replication.due(now, now_ms, self._rng):
             self._replicate(each.key, each.owners)

@@ -213,7 +213,7 @@ class _Quic(QuicConnection):
             return []
         space = self._spaces.get(tls.Epoch.ONE_RTT)
         if self.unacknowledged and space is not None and space.ack_at is not None:
-            space.ack_at = min(space.ack_at, now)
+            space.ack_at = min(space.ack_at, now - _CLOCK_GRANULARITY)  # what is due just now waits for pacing
         datagrams = super().datagrams_to_send(now)
         if self._spaces[tls.Epoch.ONE_RTT].ack_at is None:
             self.unacknowledged = 0

@@ -2,50 +2,35 @@
 
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from random import Random
+from types import MappingProxyType
 
 from macula_actors.core import ids, names, realm
 from macula_actors.core.endpoint import Endpoint
-from macula_actors.core.kademlia.bucket import BucketLimits
 from macula_actors.core.kademlia.keys import open_key
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.kademlia.table import RoutingTable
-from macula_actors.core.peer.contact import Contact
 from macula_actors.core.pubsub.topic import HASH, Dialect, Pattern, validate_pattern
 from macula_actors.core.rpc.names import validate_procedure
-from macula_actors.core.rpc.provider import Provider
-from macula_actors.core.rpc.routing import Deliver, ForwardTo, decide
-from macula_actors.core.rpc.selector import Selector, Strategy
 from macula_actors.core.uri import NodeUri
-from macula_actors.core.wire.fields import read, write
-from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, Reply, RpcRoute
+from macula_actors.core.wire.messages import FindNode, FindValue, Store
 from macula_actors.core.wire.types import MessageType
-from tests.conformance.erlang_terms import Atom
-
-
-def text(term):
-    """Return the string that a binary or a char list is.
-
-    Raises:
-        ValueError: it is neither, or no UTF-8.
-    """
-    match term:
-        case bytes():
-            return term.decode()
-        case list():
-            return bytes(term).decode()
-        case _:
-            raise ValueError(f"{term!r} is no text")
+from tests.conformance import routing_ports, wire_ports
+from tests.conformance.erlang_terms import Atom, binary, text
+from tests.conformance.routing_ports import node_id
 
 
 def of_text(function):
-    """Return ``function``, of a str, with its str in and out made terms."""
+    """Return ``function``, of a str, with its str in and out made terms: binaries."""
 
     def port(term):
-        value = function(text(term))
+        value = function(binary(term).decode())
         return value.encode() if isinstance(value, str) else value
 
     return port
+
+
+def of_binaries(function):
+    """Return ``function``, of bytes, for terms of which each must be a binary."""
+    return lambda *terms: function(*map(binary, terms))
 
 
 def chars(string):
@@ -79,23 +64,29 @@ def host_and_port(term, default_port=443):
 
 
 def encode_address(term):
-    address, port = term
-    packed = b"".join(part.to_bytes(1 if len(address) == 4 else 2) for part in address)
-    kind = {4: IPv4Address, 16: IPv6Address}.get(len(packed))
-    if kind is None or not isinstance(port, int):
-        raise ValueError("no address")
-    return Endpoint(str(kind(packed)), port).to_bytes()
+    match term:
+        case (tuple(address), int(port)) if set(map(type, address)) == {int}:
+            return Endpoint(str(address_of(address)), port).to_bytes()
+        case _:
+            raise ValueError(f"{term!r} is no address")
+
+
+def address_of(parts):
+    """Return the IP address that has these parts.
+
+    Raises:
+        ValueError: there are not 4 or 8 of them, or one is too large.
+    """
+    bits = {4: 8, 8: 16}.get(len(parts))
+    if bits is None or not all(0 <= part < 1 << bits for part in parts):
+        raise ValueError(f"{parts!r} is no address")
+    packed = b"".join(part.to_bytes(bits // 8) for part in parts)
+    return IPv4Address(packed) if bits == 8 else IPv6Address(packed)
 
 
 def decode_address(data):
-    endpoint = Endpoint.from_bytes(data)
+    endpoint = Endpoint.from_bytes(binary(data))
     return host_term(endpoint), endpoint.port
-
-
-def node_id(term):
-    if not isinstance(term, bytes):
-        raise ValueError(f"{term!r} is no binary")
-    return NodeId.normalize(term)
 
 
 def distance(one, other):
@@ -112,7 +103,7 @@ def closer_to(target, one, other):
 
 
 def uri(term):
-    return NodeUri.parse(text(term))
+    return NodeUri.parse(binary(term).decode())
 
 
 def uri_parts(term):
@@ -127,153 +118,36 @@ def uri_is_valid(term):
 
 
 def message_type_id(name):
-    try:
-        return MessageType[name.upper()]
-    except KeyError as error:
-        raise ValueError(f"{name!r} is no type of message") from error
+    return wire_ports.type_named(name).value
+
+
+def message_type_name(number):
+    """Return the label of the type with this number, as an atom.
+
+    Raises:
+        ValueError: none has it.
+    """
+    if type(number) is not int:
+        raise ValueError(f"{number!r} is no number of a type")
+    return Atom(MessageType(number).label)
 
 
 def topic_matches(pattern, topic, separator=b".", one=b"*", many=b"**"):
-    dialect = Dialect(text(separator), text(one), text(many))
+    dialect = Dialect(*(binary(each).decode() for each in (separator, one, many)))
     return Pattern(text(pattern), dialect).matches(text(topic))
 
 
-def name_validate(name, options=None):
-    wildcards = (options or {}).get("allow_wildcards", False)
-    return (partial(validate_pattern, dialect=HASH) if wildcards else names.validate)(text(name))
+def name_validate(name, options=MappingProxyType({})):
+    wildcards = options.get("allow_wildcards", False)
+    return (partial(validate_pattern, dialect=HASH) if wildcards else names.validate)(binary(name).decode())
 
 
-LOCAL, REMOTE, NO_PROVIDER = Atom("local"), Atom("remote"), (Atom("error"), Atom("no_provider"))
-CALL = RpcRoute(  # what is in an envelope of which only the outside matters
-    destination_node_id=b"any",
-    source_node_id=b"any",
-    payload_type="call",
-    payload=Call(procedure="any", args=b"", call_id=bytes(16)),
-)
-EVENT = PubsubRoute(
-    destination_node_id=b"any",
-    source_node_id=b"any",
-    topic="any",
-    payload=Publish(topic="any", payload=b"", message_id=bytes(16)),
-)
+def pubsub_matches(topic, pattern):
+    return Pattern(binary(pattern).decode(), HASH).matches(binary(topic).decode())
 
 
-def first_of(providers, selector, turn=0):
-    """Return the provider that ``selector`` puts first at the procedure's turn ``turn``.
-
-    Raises:
-        ValueError: there is none.
-    """
-    terms = {NodeId.normalize(each[Atom("node_id")]): each for each in providers}
-    found = [Provider(procedure="any", node_id=each) for each in terms]
-    orders = [selector.order(found, "any", Random(1)) for _ in range(turn + 1)]
-    first, *_ = orders[-1]
-    return terms[first.node_id]
-
-
-def selector_of(strategy, local_id=bytes(32)):
-    return Selector(Strategy(strategy), node_id(local_id))
-
-
-def select_provider(providers, strategy, state):
-    counters, name = state.get(Atom("counters"), {}), state.get(Atom("current_service_id"), b"default")
-    turn = counters.get(name, 0)
-    chosen = first_of(providers, selector_of(strategy), turn)
-    counted = {Atom("counters"): {**counters, name: turn + 1}} if strategy == Strategy.ROUND_ROBIN else {}
-    return chosen, {**state, **counted}
-
-
-def routed_to(local_handlers, providers, selector, turn=0):
-    """Return whom a call goes to. A local handler is never left to the selector."""
-    return (LOCAL, local_handlers[0]) if local_handlers else (REMOTE, first_of(providers, selector, turn))
-
-
-def select_by_state(state, local_handlers, providers):
-    turn = state[Atom("round_robin_index")]
-    try:
-        chosen = routed_to(local_handlers, providers, selector_of(state[Atom("strategy")]), turn)
-    except ValueError:
-        return NO_PROVIDER, state
-    return chosen, {**state, Atom("round_robin_index"): turn + 1}
-
-
-def select_by_strategy(strategy, local_handlers, providers):
-    # local_first is how we begin with each strategy; the original then takes a remote one at random
-    ours = Strategy.RANDOM if strategy == "local_first" else strategy
-    return routed_to(local_handlers, providers, selector_of(ours))
-
-
-def select_closest(local_id, local_handlers, providers):
-    return routed_to(local_handlers, providers, selector_of(Strategy.CLOSEST, local_id))
-
-
-def binary_keys(fields):
-    return {key.encode(): value for key, value in fields.items()}
-
-
-def wrap(payload_class, source, destination, payload, max_hops):
-    """Return the envelope around ``payload``, whose keys are atoms in the original until it is sent."""
-    envelope = RpcRoute(
-        destination_node_id=destination,
-        source_node_id=source,
-        payload_type=payload_class.__name__.lower(),
-        payload=read(payload_class, binary_keys(payload)),
-        max_hops=max_hops,
-    )
-    fields = write(envelope)
-    return {**fields, b"payload": {Atom(key.decode()): value for key, value in fields[b"payload"].items()}}
-
-
-def wrap_publish(source, destination, payload, max_hops):
-    """Return the envelope around ``payload``, of which only the topic has to be there.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if b"topic" not in payload:
-        raise ValueError("no topic")
-    publish = read(Publish, {**write(EVENT.payload), **payload})
-    envelope = PubsubRoute(
-        destination_node_id=destination,
-        source_node_id=source,
-        topic=publish.topic,
-        payload=publish,
-        max_hops=max_hops,
-    )
-    fields = write(envelope)
-    return {**fields, b"payload": {key: fields[b"payload"][key] for key in payload}}
-
-
-def decision_of(outside, local_id, envelope, contacts=()):
-    """Return what is done with ``envelope``, whatever is in it; what it has not is as ``outside``.
-
-    Raises:
-        ValueError: it has no destination.
-    """
-    filled = {**write(outside), **envelope, b"payload": write(outside.payload)}
-    if b"destination_node_id" not in envelope:
-        raise ValueError("no destination")
-    return decide(node_id(local_id), read(type(outside), filled), contacts)
-
-
-def is_delivered(outside, *args):
-    return isinstance(decision_of(outside, *args), Deliver)
-
-
-def route_or_deliver(outside, name, local_id, envelope, nodes):
-    """Return what is done with ``envelope``; its field ``name`` is told with what is delivered."""
-    table = RoutingTable(node_id(local_id), BucketLimits(k=20, max_per_address=1000))
-    terms = {NodeId.normalize(each[Atom("node_id")]): each for each in nodes}
-    for each in terms:
-        table.seen(Contact(Endpoint("192.0.2.1", 9443), each), 0.0)
-    closest = table.closest(NodeId.normalize(envelope[b"destination_node_id"]), 20)
-    match decision_of(outside, local_id, envelope, closest):
-        case Deliver():
-            return Atom("deliver"), envelope[name], envelope[b"payload"]
-        case ForwardTo(contacts, route):
-            return Atom("forward"), terms[contacts[0].node_id], {**envelope, b"hop_count": route.hop_count}
-        case refused:
-            raise ValueError(refused)
+def equal_texts(one, other):
+    return type(one) is type(other) and text(one) == text(other)
 
 
 PORTS = {
@@ -287,27 +161,30 @@ PORTS = {
     ("macula_gateway_quic_server", "parse_endpoint"): resolved,
     ("macula_id", "from_hex"): of_text(ids.from_hex),
     ("macula_id", "from_uuid"): of_text(ids.from_uuid),
-    ("macula_id", "hash_id"): NodeId.of,
-    ("macula_id", "to_hex"): lambda data: data.hex().encode(),
-    ("macula_id", "to_uuid"): lambda data: ids.to_uuid(data).encode(),
+    ("macula_id", "hash_id"): of_binaries(NodeId.of),
+    ("macula_id", "to_hex"): lambda data: binary(data).hex().encode(),
+    ("macula_id", "to_uuid"): lambda data: ids.to_uuid(binary(data)).encode(),
     ("macula_names", "namespace"): of_text(names.namespace),
     ("macula_names", "normalize"): of_text(names.normalize),
     ("macula_names", "segment_count"): of_text(names.segment_count),
     ("macula_names", "validate"): name_validate,
     ("macula_peer_connector", "parse_endpoint"): host_and_port,
+    ("macula_protocol_encoder", "encode"): wire_ports.encode_message,
     ("macula_protocol_types", "message_type_id"): message_type_id,
-    ("macula_protocol_types", "message_type_name"): lambda number: Atom(MessageType(number).label),
-    ("macula_provider_selector", "select_provider"): select_provider,
-    ("macula_pubsub_routing", "route_or_deliver"): partial(route_or_deliver, EVENT, b"topic"),
-    ("macula_pubsub_routing", "should_deliver_locally"): partial(is_delivered, EVENT),
-    ("macula_pubsub_routing", "wrap_publish"): wrap_publish,
-    ("macula_pubsub_topic", "matches"): lambda topic, pattern: Pattern(text(pattern), HASH).matches(text(topic)),
+    ("macula_protocol_types", "message_type_name"): message_type_name,
+    ("macula_provider_selector", "select_provider"): routing_ports.select_provider,
+    ("macula_pubsub_routing", "route_or_deliver"): partial(
+        routing_ports.route_or_deliver, routing_ports.EVENT, b"topic"
+    ),
+    ("macula_pubsub_routing", "should_deliver_locally"): partial(routing_ports.is_delivered, routing_ports.EVENT),
+    ("macula_pubsub_routing", "wrap_publish"): routing_ports.wrap_publish,
+    ("macula_pubsub_topic", "matches"): pubsub_matches,
     ("macula_pubsub_topic", "namespace"): of_text(names.namespace),
     ("macula_pubsub_topic", "normalize"): of_text(names.normalize),
     ("macula_pubsub_topic", "segment_count"): of_text(names.segment_count),
     ("macula_pubsub_topic", "validate"): of_text(partial(validate_pattern, dialect=HASH)),
-    ("macula_realm", "equals"): lambda one, other: text(one) == text(other),
-    ("macula_realm", "from_binary"): lambda data: realm.from_bytes(data).encode(),
+    ("macula_realm", "equals"): equal_texts,
+    ("macula_realm", "from_binary"): lambda data: realm.from_bytes(binary(data)).encode(),
     ("macula_realm", "id"): of_text(realm.realm_id),
     ("macula_realm", "namespace"): of_text(names.namespace),
     ("macula_realm", "normalize"): of_text(realm.normalize),
@@ -317,29 +194,46 @@ PORTS = {
     ("macula_routing_nodeid", "closer_to"): closer_to,
     ("macula_routing_nodeid", "compare"): compare,
     ("macula_routing_nodeid", "distance"): distance,
-    ("macula_routing_nodeid", "from_binary"): NodeId,
-    ("macula_routing_nodeid", "from_hex"): of_text(NodeId.from_hex),
-    ("macula_routing_nodeid", "leading_zeros"): lambda data: NodeId(bytes(32)).bucket_index(NodeId(data)),
+    ("macula_routing_nodeid", "from_binary"): of_binaries(NodeId),
+    ("macula_routing_nodeid", "from_hex"): lambda term: NodeId.from_hex(text(term)),
+    ("macula_routing_nodeid", "leading_zeros"): lambda data: NodeId(bytes(32)).bucket_index(NodeId(binary(data))),
     ("macula_routing_nodeid", "normalize"): node_id,
-    ("macula_routing_nodeid", "to_hex"): lambda data: chars(str(NodeId(data))),
-    ("macula_rpc_names", "matches"): lambda one, other: text(one) == text(other),
+    ("macula_routing_nodeid", "to_hex"): lambda data: chars(str(NodeId(binary(data)))),
+    ("macula_routing_protocol", "decode_find_node"): wire_ports.decode_find_node,
+    ("macula_routing_protocol", "decode_find_node_reply"): wire_ports.decode_find_node_reply,
+    ("macula_routing_protocol", "decode_find_value"): wire_ports.decode_find_value,
+    ("macula_routing_protocol", "decode_find_value_reply"): wire_ports.decode_find_value_reply,
+    ("macula_routing_protocol", "decode_node_info"): wire_ports.decode_node_info,
+    ("macula_routing_protocol", "decode_store"): wire_ports.decode_store,
+    ("macula_routing_protocol", "encode_find_node"): wire_ports.encode_find_node,
+    ("macula_routing_protocol", "encode_find_node_reply"): wire_ports.encode_find_node_reply,
+    ("macula_routing_protocol", "encode_find_value"): wire_ports.encode_find_value,
+    ("macula_routing_protocol", "encode_find_value_reply"): wire_ports.encode_find_value_reply,
+    ("macula_routing_protocol", "encode_node_info"): wire_ports.encode_node_info,
+    ("macula_routing_protocol", "encode_store"): wire_ports.encode_store,
+    ("macula_routing_protocol", "is_find_node"): partial(wire_ports.has_type_of, FindNode),
+    ("macula_routing_protocol", "is_find_value"): partial(wire_ports.has_type_of, FindValue),
+    ("macula_routing_protocol", "is_store"): partial(wire_ports.has_type_of, Store),
+    ("macula_rpc_names", "matches"): equal_texts,
     ("macula_rpc_names", "namespace"): of_text(names.namespace),
     ("macula_rpc_names", "normalize"): of_text(names.normalize),
     ("macula_rpc_names", "segment_count"): of_text(names.segment_count),
     ("macula_rpc_names", "validate"): of_text(validate_procedure),
-    ("macula_rpc_router", "select_provider"): select_by_strategy,
-    ("macula_rpc_router", "select_provider_closest"): select_closest,
-    ("macula_rpc_router", "select_provider_stateful"): select_by_state,
-    ("macula_rpc_routing", "route_or_deliver"): partial(route_or_deliver, CALL, b"payload_type"),
-    ("macula_rpc_routing", "should_deliver_locally"): partial(is_delivered, CALL),
-    ("macula_rpc_routing", "wrap_call"): partial(wrap, Call),
-    ("macula_rpc_routing", "wrap_reply"): partial(wrap, Reply),
-    ("macula_service_registry", "service_key"): open_key,
+    ("macula_rpc_router", "select_provider"): routing_ports.select_by_strategy,
+    ("macula_rpc_router", "select_provider_closest"): routing_ports.select_closest,
+    ("macula_rpc_router", "select_provider_stateful"): routing_ports.select_by_state,
+    ("macula_rpc_routing", "route_or_deliver"): partial(
+        routing_ports.route_or_deliver, routing_ports.CALL, b"payload_type"
+    ),
+    ("macula_rpc_routing", "should_deliver_locally"): partial(routing_ports.is_delivered, routing_ports.CALL),
+    ("macula_rpc_routing", "wrap_call"): partial(routing_ports.wrap, b"call"),
+    ("macula_rpc_routing", "wrap_reply"): partial(routing_ports.wrap, b"reply"),
+    ("macula_service_registry", "service_key"): of_binaries(open_key),
     ("macula_uri", "equals"): lambda one, other: uri(one) == uri(other),
     ("macula_uri", "get_node_id"): lambda term: uri(term).node_id,
     ("macula_uri", "get_realm"): lambda term: uri(term).realm.encode(),
     ("macula_uri", "is_valid"): uri_is_valid,
-    ("macula_uri", "new"): lambda name, data: str(NodeUri(text(name), NodeId(data))).encode(),
+    ("macula_uri", "new"): of_binaries(lambda name, data: str(NodeUri(name.decode(), NodeId(data))).encode()),
     ("macula_uri", "parse"): uri_parts,
     ("macula_utils", "parse_host_port"): host_and_port,
     ("macula_utils", "parse_url"): host_and_port,

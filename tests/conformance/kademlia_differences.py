@@ -35,6 +35,20 @@ LOOKUPS = [
     ),
 ]
 
+# (the simulated network, the values that the original finds, those that we find)
+VALUES = [
+    Difference(
+        "-",
+        "A node does not ask itself for a value: it knows without a lookup what it has.",
+        lambda network, was, ours: not ours and network.local in network.holders,
+    ),
+    Difference(
+        "D-49",
+        "A lookup ends when the k closest have answered, not when a round brings no news: it finds the holder.",
+        lambda network, was, ours: bool(ours) and not was,
+    ),
+]
+
 # (whether a full bucket was asked to take one more, whether a contact was removed from it later)
 BUCKETS = [
     Difference(
@@ -43,3 +57,15 @@ BUCKETS = [
         lambda was_refused, was_removed: was_refused and was_removed,
     ),
 ]
+
+DROPPED_SEQUENCES = {
+    "cache": ("D-47", "What is cached here lives as long as it was told to, however often it is read: no LRU."),
+}
+
+# of a routing server; the others are of the table here, or of the record store (test_record_store_vectors.py)
+DROPPED_OPERATIONS = {
+    "bogus": ("-", "Who asks a server for what it does not know gets the runtime's UnexpectedRequestError."),
+}
+DROPPED_MESSAGES = {
+    b"bogus": ("D-54", "A frame of no known type is refused by the decoder, and never reaches the routing server."),
+}

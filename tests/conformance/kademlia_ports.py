@@ -24,12 +24,12 @@ def like_the_original(k, **limits):
 
 def contact(node):
     """Return a node of the original; v0.8 hashes ids that are not of 32 bytes."""
-    *_, port = node[Atom("address")].decode().split(":")
-    return Contact(Endpoint("10.0.0.1", int(port)), NodeId.normalize(node[Atom("node_id")]))
+    host, _, port = node[Atom("address")].decode().rpartition(":")
+    return Contact(Endpoint(host or "10.0.0.1", int(port)), NodeId.normalize(node[Atom("node_id")]))
 
 
-def addresses(contacts, template="10.0.0.1:{}"):
-    return [template.format(each.endpoint.port).encode() for each in contacts]
+def addresses(contacts):
+    return [str(each.endpoint).encode() for each in contacts]
 
 
 def play_table(entry, **limits):
@@ -48,6 +48,20 @@ def play_bucket(entry, **limits):
     return [
         (_operate(bucket, *to_term(each["op"])), [known.node_id for known in bucket.known]) for each in entry["ops"]
     ]
+
+
+def play_routing_server(entry):
+    """Yield what our table and the original's tell of contacts, for each operation of a routing server that asks."""
+    table = RoutingTable(NodeId.normalize(to_term(entry["local_node_id"])), like_the_original(entry["k"]))
+    for each in entry["ops"]:
+        match to_term(each["op"]), to_term(each["reply"]):
+            case ("add_node", node), _:
+                table.seen(Contact(node_id=NodeId.normalize(node[Atom("node_id")])), 0.0)
+            case ("handle_message", {b"target": target} | {b"key": target}), {"nodes": list(nodes)}:
+                closest = table.closest(NodeId.normalize(target), entry["k"])
+                yield [known.node_id for known in closest], [NodeId.normalize(node[Atom("node_id")]) for node in nodes]
+            case Atom("size"), size:
+                yield len(table), size
 
 
 def _operate(bucket, operation, *args):
@@ -75,9 +89,14 @@ class SimulatedNetwork:
         """Return the k nearest of ``places``, nearest first."""
         return sorted(places, key=lambda place: target.distance(self.ids[place]))[: self.k]
 
-    def missed(self, was, ours):
-        """Return the living nodes that the original found and we did not."""
-        return set(was) - set(ours) - self.dead - {self.local}
+    def missed(self, was, ours, target):
+        """Return the living nodes that the original found and we did not, and that are nearer than some of ours."""
+        missed = set(was) - set(ours) - self.dead - {self.local}
+        return {place for place in missed if place in self.nearest({*ours, place}, target)}
+
+    def told(self, places, target):
+        """Return the nodes that those at ``places`` tell who looks for ``target``."""
+        return {each for place in places for each in self.nearest(self.tables[place], target)}
 
     def look(self, target, *, for_value=False):
         """Return the nodes that our lookup finds, and the values."""
@@ -85,7 +104,7 @@ class SimulatedNetwork:
             target,
             node_id=self.ids[self.local],
             contacts=self._contacts(self.local, target),
-            limits=LookupLimits(k=self.k),
+            limits=self._limits(),
             now=0.0,
         )
         in_flight = deque()
@@ -95,6 +114,10 @@ class SimulatedNetwork:
             else:
                 self._answer(lookup, in_flight.popleft(), target, for_value)
         return [self.ids.index(each.node_id) for each in step.result.contacts], step.result.values
+
+    def _limits(self):
+        """Return limits for a lookup that, as the original's, trusts every node, whomever it told of before."""
+        return LookupLimits(k=self.k, max_bad=len(self.ids), max_contacts=len(self.ids))
 
     def _answer(self, lookup, asked, target, for_value):
         place = self.ids.index(asked.node_id)

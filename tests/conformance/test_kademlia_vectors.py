@@ -3,26 +3,44 @@
 ``MACULA_VECTORS=FOLDER`` compares with the files of another folder.
 """
 
-from operator import itemgetter
-
 import pytest
 
 from macula_actors.core.kademlia.node_id import NodeId
-from tests.conformance.erlang_terms import OWN_VECTORS, Atom, read, to_term
-from tests.conformance.kademlia_differences import BUCKETS, LOOKUPS
+from tests.conformance.erlang_terms import OWN_VECTORS, Atom, each_of, read, to_term
+from tests.conformance.kademlia_differences import (
+    BUCKETS,
+    DROPPED_MESSAGES,
+    DROPPED_OPERATIONS,
+    DROPPED_SEQUENCES,
+    LOOKUPS,
+    VALUES,
+)
 from tests.conformance.kademlia_ports import (
     BUCKET_FULL,
+    VALUE,
     SimulatedNetwork,
     addresses,
     play_bucket,
+    play_routing_server,
     play_table,
 )
 
 WITH_CACHE = 100  # contacts in the replacement cache
+RECORD_OPERATIONS = {"delete_local", "find_value", "get_local", "store", "store_local"}  # test_record_store_vectors.py
+COMPARED_SEQUENCES = {"bucket", "route_or_deliver", "routing_server"}  # the second by test_function_vectors.py
+COMPARED_OPERATIONS = {"add_node", "handle_message", "size"} | RECORD_OPERATIONS
+COMPARED_MESSAGES = {b"find_node", b"find_value", b"store"}
 
 
-def buckets_of(entries):
-    return [entry for entry in entries if entry["kind"] == "bucket"]
+def of_kind(kind, entries):
+    return [entry for entry in entries if entry["kind"] == kind]
+
+
+def asked(entry):
+    """Return the names of the operations of a routing server's ``entry``, and the types of the messages."""
+    terms = [to_term(each["op"]) for each in entry["ops"]]
+    messages = [term[1] for term in terms if term[0] == "handle_message"]
+    return {term if isinstance(term, Atom) else term[0] for term in terms}, {each.get(b"type") for each in messages}
 
 
 def replies(entry):
@@ -38,10 +56,10 @@ def lookups(entry):
 
 
 def values(entry):
-    """Return the values that the original and we find."""
+    """Return the values that the original and we find; all holders have the same."""
     network = SimulatedNetwork(entry)
-    was, value = to_term(entry["find_value"]["result"])
-    return network, (value,) if was == "ok" else (), network.look(network.key, for_value=True)[1]
+    was, _ = to_term(entry["find_value"]["result"])
+    return network, (VALUE,) if was == "ok" else (), network.look(network.key, for_value=True)[1]
 
 
 def was_refused_and_removed(entry):
@@ -56,17 +74,25 @@ def was_refused_and_removed(entry):
 
 
 TABLES = read("routing_table.json")
-SEQUENCES = buckets_of(read("sequences.json"))
+ALL_SEQUENCES = read("sequences.json")
+SEQUENCES = of_kind("bucket", ALL_SEQUENCES)
+SERVERS = of_kind("routing_server", ALL_SEQUENCES)
 NETWORKS = read("lookup.json")
-OWN_SEQUENCES = buckets_of(read("sequences.json", OWN_VECTORS))
+OWN_SEQUENCES = of_kind("bucket", read("sequences.json", OWN_VECTORS))
 OWN_NETWORKS = read("lookup.json", OWN_VECTORS)
 
 
-def each_of(entries):
-    return pytest.mark.parametrize("entry", entries, ids=itemgetter("name"))
+def each_entry(entries, file):
+    return each_of(("entry",), [pytest.param(entry, id=entry["name"]) for entry in entries], file)
 
 
-@each_of(TABLES)
+each_table = each_entry(TABLES, "routing_table.json")
+each_bucket = each_entry(SEQUENCES, "sequences.json")
+each_server = each_entry(SERVERS, "sequences.json")
+each_network = each_entry(NETWORKS, "lookup.json")
+
+
+@each_table
 def test_a_table_without_replacement_cache_has_the_contacts_of_the_originals(entry):
     table = play_table(entry)
     was = {each["index"]: to_term(each["nodes"]) for each in entry["buckets"] if each["nodes"]}
@@ -75,7 +101,7 @@ def test_a_table_without_replacement_cache_has_the_contacts_of_the_originals(ent
     assert (len(table), sorted(addresses(table))) == (entry["size"], sorted(to_term(entry["get_all_nodes_set"])))
 
 
-@each_of(TABLES)
+@each_table
 def test_the_closest_contacts_of_a_table_are_those_of_the_originals(entry):
     table = play_table(entry)
 
@@ -84,19 +110,19 @@ def test_the_closest_contacts_of_a_table_are_those_of_the_originals(entry):
         assert addresses(table.closest(target, each["k"])) == to_term(each["result"])
 
 
-@each_of(SEQUENCES)
+@each_bucket
 def test_a_bucket_without_replacement_cache_does_what_the_originals_does(entry):
     assert play_bucket(entry) == replies(entry)
 
 
-@each_of(SEQUENCES)
+@each_bucket
 def test_a_bucket_does_what_the_originals_does_unless_the_difference_is_named(entry):
     is_named = any(each.applies(*was_refused_and_removed(entry)) for each in BUCKETS)
 
     assert play_bucket(entry, max_cached=WITH_CACHE) == replies(entry) or is_named
 
 
-@each_of(NETWORKS)
+@each_network
 def test_a_lookup_finds_what_the_originals_does_unless_the_difference_is_named(entry):
     network, found = lookups(entry)
 
@@ -104,21 +130,28 @@ def test_a_lookup_finds_what_the_originals_does_unless_the_difference_is_named(e
         assert ours == was or any(each.applies(network, was, ours) for each in LOOKUPS)
 
 
-@each_of(NETWORKS)
-def test_a_lookup_misses_no_living_node_that_the_originals_finds_unless_it_finds_a_nearer_one(entry):
+@each_network
+def test_a_lookup_misses_no_nearer_living_node_of_which_those_that_it_finds_can_tell(entry):
     # the tables have a few contacts each, at random: not even the nearest is always found, by neither
     network, found = lookups(entry)
 
     for was, ours, target in found:
-        new, missed = set(ours) - set(was), network.missed(was, ours)
-        assert not missed or network.nearest(new | missed, target)[0] in new
+        assert not network.missed(was, ours, target) & network.told({*ours, network.local}, target)
 
 
-@each_of(NETWORKS)
-def test_a_lookup_finds_the_value_where_the_originals_does(entry):
-    _, was, ours = values(entry)
+@each_network
+def test_a_lookup_finds_the_value_where_the_originals_does_unless_the_difference_is_named(entry):
+    network, was, ours = values(entry)
 
-    assert ours == was
+    assert ours == was or any(each.applies(network, was, ours) for each in VALUES)
+
+
+@pytest.mark.parametrize("each", VALUES, ids=lambda each: each.reason)
+def test_a_named_difference_of_values_is_one_and_is_not_wider_than_it(each):
+    named = [(was, ours) for network, was, ours in map(values, OWN_NETWORKS) if each.applies(network, was, ours)]
+
+    assert named
+    assert [was for was, ours in named if was == ours] == []
 
 
 @pytest.mark.parametrize("each", LOOKUPS, ids=lambda each: each.reason)
@@ -138,6 +171,26 @@ def test_a_named_difference_of_buckets_is_one_and_is_not_wider_than_it(each):
     assert [entry["name"] for entry in named if play_bucket(entry, max_cached=WITH_CACHE) == replies(entry)] == []
 
 
-def test_all_of_the_original_was_read():
-    assert (len(TABLES), len(SEQUENCES), len(NETWORKS)) == (22, 12, 17)
-    assert {to_term(entry["find_value"]["result"])[0] for entry in NETWORKS} == {"ok", Atom("nodes")}
+@each_server
+def test_a_routing_server_knows_the_contacts_that_the_originals_does(entry):
+    answers = list(play_routing_server(entry))
+
+    assert [ours for ours, _ in answers] == [was for _, was in answers]
+
+
+@each_server
+def test_an_operation_of_a_routing_server_is_compared_or_it_is_said_why_not(entry):
+    operations, messages = asked(entry)
+
+    assert operations <= COMPARED_OPERATIONS | DROPPED_OPERATIONS.keys()
+    assert messages <= COMPARED_MESSAGES | DROPPED_MESSAGES.keys()
+
+
+@each_entry(ALL_SEQUENCES, "sequences.json")
+def test_a_sequence_is_compared_or_it_is_said_why_not(entry):
+    assert (entry["kind"] in COMPARED_SEQUENCES) != (entry["kind"] in DROPPED_SEQUENCES)
+
+
+def test_our_copies_are_whole():
+    assert (len(read("routing_table.json", OWN_VECTORS)), len(OWN_SEQUENCES), len(OWN_NETWORKS)) == (22, 12, 17 + 2)
+    assert {to_term(entry["find_value"]["result"])[0] for entry in OWN_NETWORKS} == {"ok", Atom("nodes")}

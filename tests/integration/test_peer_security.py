@@ -254,7 +254,7 @@ async def test_a_node_of_another_realm_is_refused(siege):
         error = await error_of(stranger.call(victim))
 
         theirs = await victim.end_of()
-        assert (type(error), error.theirs) == (RealmMismatchError, None)
+        assert (type(error), error.ours, error.theirs) == (RealmMismatchError, "com.elsewhere", None)
         assert (type(theirs), theirs.theirs) == (RealmMismatchError, "com.elsewhere")
         assert victim.counted["closed_realm_mismatch"] == 1
 

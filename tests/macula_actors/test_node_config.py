@@ -11,7 +11,7 @@ from macula_actors.config_sources import toml_line
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
-from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT
+from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT, Dialect
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.selector import Strategy
 from macula_actors.errors import ConfigError
@@ -95,6 +95,33 @@ def test_topics_are_written_in_one_of_the_dialects(name, expected):
     assert NodeConfig(topic_dialect=name).dialect == expected
 
 
+def test_each_part_of_how_topics_are_written_can_be_set_by_itself(tmp_path):
+    environ = {"MACULA_TOPIC_WILDCARD_SINGLE": "?", "MACULA_TOPIC_WILDCARD_MULTI": "..."}
+    config = load(tmp_path, 'topic_separator = "/"', environ)
+
+    assert config.dialect == Dialect("/", "?", "...")
+    assert NodeConfig(topic_separator=":", topic_dialect="mqtt").dialect == Dialect(":", "+", "#")
+    assert NodeConfig(topic_separator="auto", topic_wildcard_multi="#").dialect == HASH
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("topic_separator", "a"),
+        ("topic_separator", "::"),
+        ("topic_separator", " "),
+        ("topic_separator", ""),
+        ("topic_wildcard_single", "any"),
+        ("topic_wildcard_single", "**"),
+        ("topic_wildcard_multi", "*"),
+        ("topic_wildcard_multi", "*.*"),
+        ("topic_wildcard_multi", "*" * 17),
+    ],
+)
+def test_how_topics_are_written_must_tell_them_apart(key, value):
+    assert "topic_" in error(**{key: value})
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "key", "expected"),
     [
@@ -162,7 +189,7 @@ def test_an_empty_variable_is_none(variable):
     assert NodeConfig.load(environ={variable: " "}) == NodeConfig.load(environ={})
 
 
-@pytest.mark.parametrize("variable", ["MODE", "REALM", "PATH", "TLS_CERT_FILE", "MACULA_CONFIG"])
+@pytest.mark.parametrize("variable", ["MODE", "REALM", "PATH", "TLS_CERT_FILE", "MACULA_CONFIG", "MACULA_VECTORS"])
 def test_other_variables_are_not_read(variable):
     assert NodeConfig.load(environ={variable: "edge"}) == NodeConfig.load(environ={})
 
@@ -207,9 +234,13 @@ def test_a_wrong_variable_is_named(variable, line):
         ("data_dir", "a\0b", "a path, none"),
         ("admin", 7, "a path, auto, none"),
         ("admin", "x" * 104, "a path of at most 103 bytes, none"),
-        ("max_hops", 0, "a whole number from 1 to 1000000000"),
+        ("max_hops", 0, "a whole number from 1 to 255"),
+        ("max_hops", 256, "a whole number from 1 to 255"),
+        ("service_ttl", 86_401, "a whole number from 1 to 86400"),
+        ("dht_ttl", 100_000, "a whole number from 1 to 86400"),
+        ("subscription_ttl", 0, "a whole number from 1 to 86400"),
         ("dht_k", True, "a whole number from 1 to 1000000000"),
-        ("dht_ttl", 1.5, "a whole number from 1 to 31536000"),
+        ("dht_ttl", 1.5, "a whole number from 1 to 86400"),
         ("rpc_timeout", 0, "a number above 0, at most 31536000"),
         ("rpc_timeout", float("nan"), "a number above 0, at most 31536000"),
         ("rpc_timeout", float("inf"), "a number above 0, at most 31536000"),

@@ -14,6 +14,7 @@ from macula_actors.messages.names import (
     PEER_CONNECTOR,
     PUBSUB_HANDLER,
     PUBSUB_SUBSCRIBERS,
+    ROOT,
 )
 from supervisors import Kill, exit_signal
 from supervisors.testing import wait_until
@@ -283,6 +284,53 @@ async def test_whatever_is_killed_at_the_gateway_no_event_of_qos_1_is_lost_or_co
         assert [event.payload for event in got] == list(range(10))
 
 
+async def test_who_has_published_before_knows_of_a_new_subscriber_at_the_same_gateway():
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(Node(config(mode=Mode.HYBRID)))
+        one, other = [
+            await stack.enter_async_context(
+                Node(config(gateway, gateways=[str(gateway.endpoint)], accept_peers=False, listen=f"{LOOPBACK}{end}:0"))
+            )
+            for end in (2, 3)
+        ]
+        await one.publish("a.b", "before", qos=1, retain=True)
+        got = []
+
+        await other.subscribe("a.*", got.append)
+        await settled(got, length=1)
+        for number in range(PUBLISHES):
+            await one.publish("a.b", number, qos=1)
+
+        await settled(got, length=PUBLISHES + 1)
+        assert [event.payload for event in got] == ["before", *range(PUBLISHES)]
+        assert len(one.stats()["peer_connector"].connections) == 1
+
+
+async def test_a_node_that_has_stopped_is_a_subscriber_no_more():
+    async with nodes(2) as (first, second):
+        third = Node(config(first))
+        await third.start()
+        await third.subscribe("a.*", print)
+        await second.publish("a.b", 0, qos=1)
+
+        await third.stop()
+
+        await second.publish("a.b", 1, qos=1, timeout=3.0)
+
+
+async def test_a_subscription_that_is_cancelled_before_its_node_stops_is_none_either():
+    async with nodes(2) as (first, second):
+        third = Node(config(first))
+        await third.start()
+        subscription = await third.subscribe("a.*", print)
+        await second.publish("a.b", 0, qos=1)
+
+        await subscription.cancel()
+        await third.stop()
+
+        await second.publish("a.b", 1, qos=1, timeout=3.0)
+
+
 async def test_names_are_checked_at_the_call():
     async with nodes(1) as (node,):
         with pytest.raises(ValueError, match="segment"):
@@ -308,6 +356,22 @@ async def test_an_open_mesh_carries_events_too():
 
         await settled(got, here, length=2)
         assert [event.payload for event in got] == [event.payload for event in here] == [{"c": 1}, {"c": 2}]
+
+
+async def test_who_has_published_before_in_an_open_mesh_knows_of_a_new_subscriber_at_once():
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Node(config(mode=Mode.HYBRID, security="open")))
+        second = await stack.enter_async_context(Node(config(first, security="open")))
+        logs = []
+
+        for publisher, subscriber, topic in ((first, second, "a.b"), (second, first, "c.d")):
+            await publisher.publish(topic, 0)
+            logs.append([])
+            await subscriber.subscribe(topic, logs[-1].append)
+            await publisher.publish(topic, 1)
+
+        await settled(*logs, length=1)
+        assert [[event.payload for event in log] for log in logs] == [[1], [1]]
 
 
 async def test_topics_are_written_as_the_configuration_says():
@@ -369,3 +433,73 @@ async def test_a_publication_that_names_no_timeout_has_the_configured_one():
             await second.publish("a.b", 1, qos=1)
 
         assert asyncio.get_running_loop().time() - begun < 3.0
+
+
+async def test_a_publisher_of_large_events_waits_and_loses_none():
+    async with nodes(2) as (first, second):
+        got = []
+        await first.subscribe("big.*", lambda event: got.append(event.payload[0]))
+
+        for number in range(20):
+            await second.publish("big.one", bytes([number]) * 900_000)
+
+        await settled(got, length=20)
+        assert got == list(range(20))
+        outbox = second.stats()["pubsub_handler"].outbox
+        assert (outbox.lost, outbox.holds > 0) == (0, True)
+
+
+async def test_a_loop_over_a_subscription_ends_when_its_node_stops():
+    async with nodes(2) as (_, second):
+
+        async def loop(events):
+            return [event.payload async for event in events]
+
+        events = second.subscription("a.*")
+        looping = [asyncio.create_task(loop(events)), asyncio.create_task(loop(second.subscription("b.*")))]
+        await wait_until(lambda: second.stats()["pubsub_handler"].subscriptions == 2)
+        await asyncio.sleep(0.2)
+        await second.publish("a.b", 1)
+
+        await second.stop()
+
+        assert await asyncio.wait_for(asyncio.gather(*looping), 1.0) == [[1], []]
+        await events.close()
+
+
+async def test_a_loop_over_a_subscription_ends_when_its_node_gives_up():
+    async with nodes(1) as (node,), node.subscription("a.*") as events:
+        exit_signal(node.system.whereis(ROOT), Kill())
+
+        assert await asyncio.wait_for(anext(events, None), 1.0) is None
+
+
+async def test_counts_of_subscribers_that_are_gone_stay():
+    async with nodes(1) as (node,):
+        gate = asyncio.Event()
+        slow = await node.subscribe("a.b", lambda _: gate.wait(), max_queued=1)
+        quick = await node.subscribe("a.b", lambda _: gate.wait(), max_queued=1, policy="disconnect")
+        for number in range(10):
+            await node.publish("a.b", number)
+            await asyncio.sleep(0)
+        dropped = node.stats()["pubsub_handler"].dropped
+
+        await slow.cancel()
+
+        counts = node.stats()["pubsub_handler"]
+        assert (counts.dropped, counts.dropped > 5, counts.disconnected) == (dropped, True, 1)
+        assert (slow.is_active, quick.is_active) == (False, False)
+
+
+async def test_topics_may_have_another_separator():
+    values = {"topic_separator": ":", "topic_wildcard_multi": "..."}
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(Node(config(mode=Mode.HYBRID, **values)))
+        second = await stack.enter_async_context(Node(config(first, **values)))
+        got = []
+        await first.subscribe("sensors:...", got.append)
+
+        await second.publish("sensors:kitchen:temperature", 21.5, qos=1)
+
+        await settled(got, length=1)
+        assert got[0].topic == "sensors:kitchen:temperature"

@@ -1,6 +1,7 @@
 import pytest
 
 from macula_actors.config import PubsubConfig, wall_clock_ms
+from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
 from macula_actors.core.pubsub.topic import HASH
@@ -10,8 +11,8 @@ from macula_actors.transport.udp import UdpNetwork
 
 
 def pubsub(**options):
-    config = NodeConfig(mode="edge", listen="127.0.0.1:0", **options)
-    return parts(config, Identity.generate(), UdpNetwork, wall_clock_ms).pubsub
+    config, listen = NodeConfig(mode="edge", **options), Endpoint("127.0.0.1", 9443)
+    return parts(config, Identity.generate(), listen, network=UdpNetwork, wall_clock_ms=wall_clock_ms).pubsub
 
 
 @pytest.mark.parametrize(

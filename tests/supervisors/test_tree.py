@@ -16,11 +16,14 @@ from supervisors import (
     Supervisor,
     SupFlags,
     exit_signal,
+    restart_child,
+    resume,
     start_child,
+    suspend,
     terminate_child,
 )
 from supervisors.testing import outline, wait_until_idle
-from supervisors.tree import tree_of
+from supervisors.tree import not_running, tree_of
 from tests.support import PATIENT, Plain, Runner, kill, refs, run_in, stops_with, supervise, worker
 
 
@@ -221,3 +224,43 @@ async def test_failed_start_leaves_no_node(system):
         await system.start(Plain, "a", [], stops_with(Shutdown()))
 
     assert system.tree().children == ()
+
+
+async def test_nothing_is_missing_where_all_run(system):
+    below = Supervisor.child_spec(SupFlags(), [worker("c", [])], id="below")
+    sup = await supervise(system, [worker("a", []), below])
+
+    assert not_running(sup) == ()
+
+
+async def test_who_was_stopped_or_is_held_still_is_missing_at_any_depth(system):
+    below = Supervisor.child_spec(SupFlags(), [worker("a", []), worker("b", [])], id="below")
+    sup = (await refs(await supervise(system, [below])))["below"]
+    held = (await refs(sup))["b"]
+
+    await terminate_child(sup, "a")
+    await suspend(held)
+    assert not_running(sup.parent) == ("a", "b")
+
+    await restart_child(sup, "a")
+    await resume(held)
+    assert not_running(sup) == ()
+
+
+async def test_of_a_root_that_has_ended_only_that_is_said(system):
+    sup = await supervise(system, [worker("a", [])])
+
+    await kill(sup)
+
+    assert not_running(sup) == (str(sup),)
+
+
+async def test_who_may_end_is_not_missing(system):
+    sup = await supervise(
+        system, [worker("a", [], restart=Restart.TRANSIENT), worker("b", [], restart=Restart.TEMPORARY)]
+    )
+
+    await terminate_child(sup, "a")
+    await terminate_child(sup, "b")
+
+    assert not_running(sup) == ()

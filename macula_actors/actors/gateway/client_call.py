@@ -25,7 +25,7 @@ class MakeCall(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
-    """What is to be done. ``node_id`` is this node's; ``json`` whether the client is of v0.8."""
+    """What is to be done. ``node_id`` is this node's; ``json`` how arguments and result are encoded."""
 
     call: Call
     from_: From

@@ -42,8 +42,10 @@ from macula_actors.messages.names import (
     GATEWAY_QUIC_SERVER,
     GATEWAY_RPC,
     PEER_CONNECTOR,
+    ROOT,
     ROUTING_SERVER,
     SERVICE_REGISTRY,
+    TASKS,
 )
 from macula_actors.messages.peer import CloseWhenDone, GetAddress, GetPeers, PeerDown, PeerUp
 from supervisors import (
@@ -66,9 +68,11 @@ from supervisors import (
     send_request,
     whereis,
 )
+from supervisors.tree import not_running
 
 __all__ = ["Gateway"]
 
+ROOTS: Final = (TASKS, ROOT)  # of the node: what is below them must run, for this to serve
 WORKERS: Final = (GATEWAY_CLIENTS, GATEWAY_PUBSUB, GATEWAY_RPC, GATEWAY_MESH)
 
 
@@ -183,7 +187,8 @@ class Gateway(GenServer):
 
     def _ask_ready(self, from_: From) -> Reply | NoReply | Refuse:
         is_wired = all(name in self._workers and whereis(name) is self._workers[name] for name in WORKERS)
-        if not is_wired or not self._connector.is_done or whereis(ENDPOINT) is None:
+        is_whole = not any(not_running(root) for root in map(whereis, ROOTS) if root is not None)
+        if not (is_wired and is_whole and self._connector.is_done and whereis(ENDPOINT) is not None):
             return Reply(False)  # noqa: FBT003 -- it is the answer
         questions = {
             GATEWAY_QUIC_SERVER: IsReady(),

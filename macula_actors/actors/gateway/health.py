@@ -7,7 +7,9 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EADDRNOTAVAIL
+from os import strerror
+from socket import gaierror
 from typing import Final, TypeVar
 
 from loguru import logger
@@ -37,7 +39,7 @@ from supervisors import (
     whereis,
 )
 
-__all__ = ["GatewayHealth"]
+__all__ = ["GatewayHealth", "no_port"]
 
 MAX_IDLE: Final = 10.0  # seconds that a connection may take to send its request and get the answer, about
 UNAVAILABLE: Final = Answer("Service unavailable", 503)
@@ -48,6 +50,17 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Tick:
     """Time to cut connections that are too old."""
+
+
+def no_port(host: str, port: int, error: OSError) -> ConfigError:
+    """Return the error that says that nobody can listen at ``port`` of ``host``, for the reason ``error``."""
+    if isinstance(error, gaierror) or error.errno is None or error.errno == EADDRNOTAVAIL:
+        return ConfigError(
+            "health_host", host, f"can't listen there ({error.strerror or error}); name an address of this machine"
+        )
+    why = f"can't listen at {host}:{port} ({strerror(error.errno)})"  # asyncio's text is longer, and says it again
+    advice = "choose a port that is free, or 0 to have one chosen, or none to have no HTTP"
+    return ConfigError("health_port", port, f"{why}; {advice}")
 
 
 class GatewayHealth(GenServer):
@@ -106,7 +119,7 @@ class GatewayHealth(GenServer):
         except OSError as error:
             if port and config.is_health_port_free and error.errno == EADDRINUSE:
                 return await self._listen(config, 0)
-            raise _no_port(config.health_host, port, error) from error
+            raise no_port(config.health_host, port, error) from error
         logger.info("health at http://{}:{}", config.health_host, http.port)
         return http
 
@@ -151,11 +164,6 @@ class GatewayHealth(GenServer):
 
 async def _live() -> Answer:
     return Answer("Live")
-
-
-def _no_port(host: str, port: int, error: OSError) -> ConfigError:
-    advice = "choose a port that is free, or 0 to have one chosen, or None to have no HTTP"
-    return ConfigError("health_port", port, f"can't listen at {host}:{port} ({error.strerror}); {advice}")
 
 
 async def _if_there(answer: Awaitable[T]) -> T | None:

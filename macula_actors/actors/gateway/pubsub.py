@@ -13,13 +13,11 @@ from typing_extensions import override
 
 from macula_actors.actors.gateway.follower import Follower
 from macula_actors.config import GatewayConfig
-from macula_actors.core.peer.handshake import Security
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
-from macula_actors.core.pubsub.event import Event
+from macula_actors.core.pubsub.event import EncodedEvent
 from macula_actors.core.pubsub.pattern_index import PatternIndex
-from macula_actors.core.rpc.arguments import encode
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.encoder import encode as to_frame
+from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Publish, Subscribe, Unsubscribe
 from macula_actors.errors import MaculaError, OverloadedError, RefusedError
 from macula_actors.messages.gateway import GatewayPubsubStats, GetStats, Ready, Relay
@@ -84,7 +82,7 @@ class GatewayPubsub(GenServer):
         for connection, patterns in list(self._topics.items()):
             self._watch(connection)
             for pattern in patterns:
-                self._index.add(pattern, connection)
+                self._index.add(pattern, connection, config.dialect)
         self._handler = Follower(PUBSUB_HANDLER, self._requests)
         cast(GATEWAY, Ready(GATEWAY_PUBSUB, self.actor_ref))
 
@@ -100,7 +98,7 @@ class GatewayPubsub(GenServer):
     @override
     def handle_call(self, request: object, from_: From) -> Reply | NoReply | Refuse:
         match request:
-            case Event():
+            case EncodedEvent():
                 self._deliver(request)
                 return Reply(None)
             case ForClients():
@@ -153,7 +151,7 @@ class GatewayPubsub(GenServer):
         self._topics[connection] = patterns
         try:
             for pattern in patterns[len(before) :]:
-                self._index.add(pattern, connection)
+                self._index.add(pattern, connection, self._config.dialect)
         except OverloadedError as error:
             self._set_patterns(connection, before)
             return Refuse(error)
@@ -176,7 +174,7 @@ class GatewayPubsub(GenServer):
         """Leave a client only ``patterns`` of its own; without any it is forgotten, with its monitor."""
         for pattern in self._topics.get(connection, ()):
             if pattern not in patterns:
-                self._index.remove(pattern, connection)
+                self._index.remove(pattern, connection, self._config.dialect)
         if patterns:
             self._topics[connection] = patterns
             return
@@ -205,6 +203,7 @@ class GatewayPubsub(GenServer):
                 target=self.actor_ref,
                 policy=FullPolicy.DROP_OLDEST,
                 max_queued=MAX_QUEUED,
+                is_encoded=True,
             )
         ]
 
@@ -232,15 +231,11 @@ class GatewayPubsub(GenServer):
 
     # Events
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: EncodedEvent) -> None:
         message = Publish(
-            topic=event.topic,
-            payload=encode(event.payload, json=self._config.security is Security.OPEN),
-            message_id=self._system.random.randbytes(16),
-            qos=0,
-            retain=event.retained,
+            topic=event.topic, payload=event.payload, message_id=event.message_id, qos=0, retain=event.retained
         )
-        frame = to_frame(message)
+        frame = encode(message)
         for connection in self._index.match(event.topic):
             self._send(connection, frame)
 
@@ -249,7 +244,7 @@ class GatewayPubsub(GenServer):
             self._counts["dropped"] += 1
             return
         self._in_flight[connection] += 1
-        exchange = Exchange(frame, self._system.now() + DELIVERY_TIMEOUT, wants_reply=False)
+        exchange = Exchange(frame, self._system.now() + DELIVERY_TIMEOUT, wants_reply=False, is_event=True)
         self._delivering[send_request(connection, exchange)] = connection
 
     def _delivered(self, request: RequestId) -> None:

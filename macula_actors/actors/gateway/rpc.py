@@ -89,7 +89,8 @@ class GatewayRpc(GenServer):
     @override
     def init(self, config: GatewayConfig, make: MakeCall | None = None) -> None:
         self.config = config
-        self._make = make or partial(calling.call, options=rpc.CallOptions(json=config.security is Security.OPEN))
+        self._is_json = config.security is Security.OPEN
+        self._make = make or partial(calling.call, options=rpc.CallOptions(json=self._is_json))
         self._system = System.current()
         self._calls: dict[tuple[Ref, bytes], _Made] = {}
         self._starting: dict[RequestId, _Made] = {}
@@ -173,7 +174,7 @@ class GatewayRpc(GenServer):
             call=made.call,
             from_=made.from_,
             timeout=min(timeout, MAX_TIMEOUT),
-            json=not made.inbound.peer.verified,
+            json=self._is_json,
             node_id=self.config.identity.node_id,
             make=self._make,
         )

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.peer.greeter import AcceptorGreeter, DiallerGreeter, Greeter
-from macula_actors.actors.peer.incoming import Incoming, error_message
+from macula_actors.actors.peer.incoming import Incoming
 from macula_actors.actors.peer.outgoing import Outgoing
 from macula_actors.actors.peer.owner import (
     Doubted,
@@ -28,11 +28,14 @@ from macula_actors.actors.peer.owner import (
 from macula_actors.actors.peer.resolver import Resolver
 from macula_actors.actors.peer.upkeep import Upkeep
 from macula_actors.config import MeshConfig
-from macula_actors.core.peer.close_codes import CloseCode, code_of
+from macula_actors.core.peer.close_codes import CloseCode, at_home, code_of
 from macula_actors.core.peer.contact import Contact, Key
-from macula_actors.core.peer.handshake import PeerInfo, Refused, Security
+from macula_actors.core.peer.handshake import PeerInfo, Refused, Security, Serve
+from macula_actors.core.peer.v08 import unnamed
+from macula_actors.core.peer.violations import Violations
 from macula_actors.core.wire.decoder import decode_frame
-from macula_actors.core.wire.messages import Disconnect
+from macula_actors.core.wire.frame import Frame
+from macula_actors.core.wire.messages import Disconnect, Message
 from macula_actors.errors import BadProofError, ConnectionLostError, MaculaError, ProtocolError, RemoteProtocolError
 from macula_actors.messages.names import ENDPOINT, PEER_CONNECTOR
 from macula_actors.messages.peer import Announce, Busy, CloseWhenDone, Dial, Established, Exchange, Inbound, Resolved
@@ -109,15 +112,15 @@ class PeerConnection(GenServer):
     @override
     def init(self, start: DialTo | TakeOver, config: MeshConfig) -> Continue:
         self.config = config.peer
-        self.peer: PeerInfo | None = None  # once the handshake is done
+        self.peer: PeerInfo | None = None  # once the handshake is done, or one of v0.8 does without
         self._start = start
         self._network = config.network
         self._system = System.current()
         self._link: Connection | None = None
-        self._greeter: Greeter | None = None
+        self._greeter: Greeter | None = None  # as long as a handshake may come
         self._addresses: deque[Address] = deque()  # still to be tried
         self._dial: RequestId | None = None
-        self._violations = 0
+        self._violations = Violations(self.config.max_violations, self.config.violation_forgiven_after)
         self._closing: CloseCode | None = None
         self._is_active = False
         self._reported = 0
@@ -184,7 +187,7 @@ class PeerConnection(GenServer):
             max_handling=config.max_handling,
             max_handling_bytes=config.max_handling_bytes,
             handling_timeout=config.handling_timeout,
-            ends_answers=not is_open,
+            is_open=is_open,
             now=self._system.now,
             wall_clock_ms=config.wall_clock_ms,
         )
@@ -272,19 +275,24 @@ class PeerConnection(GenServer):
         """Begin with messages: the handshake is done."""
         if self._link is None or self._greeter is None:
             return NoReply()
-        now = self._system.now()
         if peer.endpoint is None and isinstance(self._start, DialTo):
             peer = replace(peer, endpoint=self._start.contact.endpoint)
-        self.peer = peer
-        self._upkeep = Upkeep(self._link, self.config, now)
-        self._upkeep.look(now)  # the first ping measures the round trip; what is heard at once would put it off
-        self._schedule(now)
-        self._announce()
+        self._begin(peer, self._link)
         postponed, self._greeter = self._greeter.postponed, None
+        self._announce()
         return self._receive(postponed)
 
+    def _begin(self, peer: PeerInfo, link: Connection) -> None:
+        """Look after the connection from now on, if not yet."""
+        is_first, self.peer = self.peer is None, peer
+        if is_first:
+            now = self._system.now()
+            self._upkeep = Upkeep(link, self.config, now)
+            self._upkeep.look(now)  # the first ping measures the round trip; what is heard at once would put it off
+            self._schedule(now)
+
     def _announce(self) -> None:
-        if self.peer is not None and self._closing is None:
+        if self.peer is not None and self._greeter is None and self._closing is None:
             key = self._start.key if isinstance(self._start, DialTo) else None
             cast(PEER_CONNECTOR, Established(key, self.actor_ref, self.peer))
 
@@ -292,10 +300,7 @@ class PeerConnection(GenServer):
 
     def _receive(self, items: Sequence[StreamFrame]) -> NoReply | Stop:
         for item in items:
-            if self.peer is not None:
-                result = self._take_message(item, self.peer)
-            else:
-                result = self._greeted(self._greeter.take(item) if self._greeter is not None else None)
+            result = self._take_in(item)
             if result.__class__ is Stop:
                 return result
         if self.peer is not None:
@@ -306,36 +311,57 @@ class PeerConnection(GenServer):
             self._outgoing.pump(now)
         return _GO_ON if self._closing is None else self._close_if_done() or _GO_ON
 
-    def _take_message(self, item: StreamFrame, peer: PeerInfo) -> NoReply | Stop:
-        stream_id, frame, end_stream = item
+    def _take_in(self, item: StreamFrame) -> NoReply | Stop:
+        frame = item.frame
         if isinstance(frame, RemoteProtocolError):
-            return self._violated(stream_id, frame)
+            return self._violated(item.stream_id, frame, end_stream=item.end_stream)
         try:
             message = None if frame is None else decode_frame(frame)
         except RemoteProtocolError as error:
-            return self._violated(stream_id, error)
-        if self._outgoing.answer(stream_id, message, end_stream=end_stream):
-            pass
-        elif isinstance(message, Disconnect):
-            return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
-        elif message is not None:
-            length = 0 if frame is None else len(frame.payload)
-            self._incoming.handle(stream_id, Inbound(peer, message, self.actor_ref), length)
-        elif self._is_open and self._link is not None:
-            self._link.finish_stream(stream_id)
-        return _GO_ON
+            return self._violated(item.stream_id, error, end_stream=item.end_stream)
+        if self._greeter is not None and message is not None:
+            return self._greet(self._greeter, item, message)
+        return self._take_message(item, message)
 
-    def _violated(self, stream_id: int, error: RemoteProtocolError) -> NoReply | Stop:
+    def _greet(self, greeter: Greeter, item: StreamFrame, message: Message) -> NoReply | Stop:
+        outcome = greeter.take(item, message)
+        if not isinstance(outcome, Serve) or self._link is None:
+            return self._greeted(None if isinstance(outcome, Serve) else outcome)
+        if self.peer is None:
+            self._begin(unnamed(*self._link.address[:2]), self._link)
+        return self._take_message(item, message)
+
+    def _take_message(self, item: StreamFrame, message: Message | None) -> NoReply | Stop:
+        stream_id, frame, end_stream = item
+        if self._outgoing.answer(stream_id, message, end_stream=end_stream):
+            return _GO_ON
+        if self._is_open:
+            self._outgoing.heard(stream_id, message, end_stream=end_stream)
+        if message is None:
+            self._incoming.ended(stream_id)
+            return _GO_ON
+        if isinstance(message, Disconnect):
+            return self._close(ConnectionLostError("peer", CloseCode.NORMAL, message.reason))
+        if self.peer is None or not isinstance(frame, Frame):
+            return _GO_ON
+        inbound = Inbound(self.peer, message, self.actor_ref)
+        if self._incoming.handle(stream_id, inbound, len(frame.payload), end_stream=end_stream):
+            return _GO_ON
+        second = RemoteProtocolError("second_message", "a stream carries one message, and its answer")
+        return self._violated(stream_id, second, end_stream=end_stream)
+
+    def _violated(self, stream_id: int, error: RemoteProtocolError, *, end_stream: bool) -> NoReply | Stop:
         """Refuse what the peer must not send; a peer that goes on with it is left."""
         self._count(error.code)
-        self._violations += 1
+        if self._greeter is not None and not (self._is_open and isinstance(self._start, TakeOver)):
+            return self._close(error, CloseCode.PROTOCOL_VIOLATION)
         if stream_id in self._outgoing:
             self._outgoing.fail(stream_id, error)
-        elif not self._is_open:
-            self._incoming.answer(stream_id, error_message(error))  # v0.8 says nothing
-        if self._violations >= self.config.max_violations:
+        else:
+            self._incoming.refuse(stream_id, error, end_stream=end_stream)
+        if self._violations.add(self._system.now()):
             return self._close(error, CloseCode.PROTOCOL_VIOLATION)
-        return NoReply()
+        return _GO_ON
 
     def _stream_failed(self, stream_id: int, error: MaculaError) -> NoReply | Stop | None:
         self._count("stream_failed")
@@ -343,6 +369,7 @@ class PeerConnection(GenServer):
             self._outgoing.fail(stream_id, error)
             self._outgoing.pump(self._system.now())
         elif self.peer is not None:
+            self._outgoing.cut(stream_id)
             self._incoming.abandoned(stream_id)
         return self._close_if_done()
 
@@ -371,7 +398,7 @@ class PeerConnection(GenServer):
         for stream_id in link.overdue_streams(self.config.partial_timeout):
             link.abandon_stream(stream_id, CloseCode.PROTOCOL_VIOLATION)
             late = RemoteProtocolError("incomplete_payload", "the rest of a frame has not come in time")
-            result = self._violated(stream_id, late)
+            result = self._violated(stream_id, late, end_stream=True)
             if isinstance(result, Stop):
                 return result
         self._outgoing.expire(now)
@@ -404,7 +431,7 @@ class PeerConnection(GenServer):
         if self._link is not None and not self._link.is_established and self._addresses:
             return self._dial_next(error)
         self._count(f"lost_{code_of(error).label}")
-        return self._ended(error)
+        return self._ended(at_home(error, self.config.handshake.realm))
 
     def _close_when_done(self, code: CloseCode) -> NoReply | Stop:
         if self._closing is None:

@@ -29,6 +29,7 @@ from macula_actors.core.peer.pool_decisions import (
     Wait,
 )
 from macula_actors.core.peer.pool_decisions import Refuse as PoolRefuse
+from macula_actors.core.peer.v08 import is_client_of_v08
 from macula_actors.errors import (
     BadProofError,
     CallTimeoutError,
@@ -271,7 +272,7 @@ class PeerConnector(GenServer):
         self._dials.pop(connection, None)
         if key is not None:  # dialled, perhaps for the connector before this one
             self._carry_out(self.pool.established(key, connection, node_id, now))
-        elif node_id is not None:
+        elif node_id is not None and not is_client_of_v08(established.peer):
             self._carry_out(self.pool.accepted(connection, node_id, now))
 
     def _ended(self, ref: Ref, reason: ExitReason) -> None:

@@ -3,6 +3,8 @@
 The socket is closed when this process ends, and all connections with it; the next one opens the same port.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
@@ -15,7 +17,7 @@ from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.denied import Denied
 from macula_actors.core.peer.handshake import Security
-from macula_actors.errors import ConnectionLostError
+from macula_actors.errors import ConfigError, ConnectionLostError
 from macula_actors.messages.names import PEERS_SUP, TABLES
 from macula_actors.messages.peer import Dial, GetAddress, SetAccepting, SetDenied
 from macula_actors.transport.certificate import fingerprint, self_signed, to_der
@@ -46,9 +48,20 @@ from supervisors import (
 )
 from supervisors.requests import StartChild
 
-__all__ = ["EndpointServer"]
+__all__ = ["EndpointServer", "bound_as_told"]
 
 TABLE: Final = "endpoint"  # the address that was given out, and what is denied, if that was said later
+
+
+@contextmanager
+def bound_as_told(listen: Endpoint) -> Generator[None]:
+    """Have an ``OSError`` of what binds a socket at ``listen`` be a `ConfigError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = "name an address of this machine with a port that is free, or port 0 to have one chosen"
+        why = f"no UDP socket can be bound there ({error.strerror or error}); {advice}"
+        raise ConfigError("listen", listen, why) from error
 
 
 class EndpointServer(GenServer):
@@ -65,19 +78,20 @@ class EndpointServer(GenServer):
         self._accepting: dict[RequestId, Connection] = {}
         self._table = await TableOwner.claim(TABLES, TABLE, max_entries=2)
         network = config.network()
-        addresses = await network.resolve(config.listen.host, config.listen.port)
-        host, port = self._table.get("address") or addresses[0]
-        self.quic = open_port(
-            QuicEndpoint(
-                network,
-                engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
-                (host, port),
-                accept=self._accept,
-                is_denied=Denied(self.denied),
-                limits=config.admission,
-                turn=System.current().turn,
+        with bound_as_told(config.listen):
+            addresses = await network.resolve(config.listen.host, config.listen.port)
+            host, port = self._table.get("address") or addresses[0]
+            self.quic = open_port(
+                QuicEndpoint(
+                    network,
+                    engine(config.engine, credentials, QuicSettings(idle_timeout=config.idle_timeout)),
+                    (host, port),
+                    accept=self._accept,
+                    is_denied=Denied(self.denied),
+                    limits=config.admission,
+                    turn=System.current().turn,
+                )
             )
-        )
         self.quic.is_accepting = config.accept_peers
         self._holders: dict[Ref, MonitorRef] = {}
         self._table["address"] = (host, self.quic.address[1])

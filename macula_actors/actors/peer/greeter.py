@@ -7,7 +7,6 @@ from typing import Final
 from typing_extensions import override
 
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.handshake import (
     Accepted,
     AcceptorHandshake,
@@ -19,10 +18,10 @@ from macula_actors.core.peer.handshake import (
     Refused,
     Security,
     Send,
+    Serve,
 )
-from macula_actors.core.wire.decoder import decode_frame
 from macula_actors.core.wire.encoder import encode
-from macula_actors.core.wire.messages import Challenge
+from macula_actors.core.wire.messages import Challenge, Message
 from macula_actors.errors import RemoteProtocolError
 from macula_actors.transport.certificate import fingerprint, public_key_of
 from macula_actors.transport.connection import Connection
@@ -36,7 +35,8 @@ NONCE_BYTES: Final = 32
 class Greeter:
     """One end of a handshake. `begin` once the connection is established, then `take` what comes until it is over.
 
-    Both return who the peer is when all is well, why it is refused, or None to go on.
+    Both return who the peer is when all is well, why it is refused, or None to go on; `take` also that what came is to
+    be served all the same.
 
     Attributes:
         postponed: what came too early, to be handled when all is well.
@@ -53,34 +53,30 @@ class Greeter:
         """Send what this end begins with, on a stream that it opens."""
         raise NotImplementedError
 
-    def take(self, item: StreamFrame) -> PeerInfo | Refused | None:
-        """Take what came on a stream; answer on it."""
-        if item.frame is None:
-            return None
-        try:
-            if isinstance(item.frame, RemoteProtocolError):
-                raise item.frame
-            actions = self._machine.received(decode_frame(item.frame), self._clock_ms())
-        except RemoteProtocolError as error:
-            return Refused(error, CloseCode.PROTOCOL_VIOLATION)
+    def take(self, item: StreamFrame, message: Message) -> PeerInfo | Refused | Serve | None:
+        """Take the ``message`` that came in ``item``; answer on its stream."""
+        actions = self._machine.received(message, self._clock_ms())
         if Postpone() in actions:
             self.postponed.append(item)
-        return self._act(actions, item.stream_id)
+        return self._act(actions, item.stream_id, end_stream=item.end_stream)
 
     def _begin(self, actions: Sequence[Action]) -> PeerInfo | Refused | None:
         sends = any(isinstance(action, Send) for action in actions)
-        return self._act(actions, self._link.open_stream() if sends else None)
+        outcome = self._act(actions, self._link.open_stream() if sends else None)
+        return None if isinstance(outcome, Serve) else outcome
 
-    def _act(self, actions: Sequence[Action], stream_id: int | None) -> PeerInfo | Refused | None:
+    def _act(
+        self, actions: Sequence[Action], stream_id: int | None, *, end_stream: bool = False
+    ) -> PeerInfo | Refused | Serve | None:
         for action in actions:
             match action:
                 case Send(message) if stream_id is not None:
-                    # v0.8 goes on with the stream of its CONNECT; ours is answered once
-                    ends = self._settings.security is Security.VERIFIED and not isinstance(message, Challenge)
-                    self._link.send(stream_id, encode(message), end_stream=ends)
+                    # v0.8 goes on with the stream of its CONNECT, until it ends it; ours is answered once
+                    is_last = self._settings.security is Security.VERIFIED and not isinstance(message, Challenge)
+                    self._link.send(stream_id, encode(message), end_stream=is_last or end_stream)
                 case Accepted(peer):
                     return peer
-                case Refused():
+                case Refused() | Serve():
                     return action
                 case Send() | Postpone():
                     pass

@@ -4,9 +4,18 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from macula_actors.core.peer.close_codes import CloseCode, code_of
+from macula_actors.core.peer.peer_streams import PeerStreams
+from macula_actors.core.peer.v08 import is_told_to_v08
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Call, Error, Message, Ping, Pong, RpcRoute
-from macula_actors.errors import LocalProtocolError, MaculaError, OverloadedError, ProtocolError, RefusedError
+from macula_actors.errors import (
+    LocalProtocolError,
+    MaculaError,
+    OverloadedError,
+    ProtocolError,
+    RefusedError,
+    RemoteProtocolError,
+)
 from macula_actors.messages.peer import Abandoned, Inbound
 from macula_actors.transport.connection import Connection
 from supervisors import CallError, RequestId, cast, send_request
@@ -33,7 +42,7 @@ class Incoming:
         max_handling: how many may be handled at once; one more is refused.
         max_handling_bytes: how many bytes their payloads may have together.
         handling_timeout: seconds that a server may take.
-        ends_answers: whether a stream is ended with the answer, as ours are; v0.8 asks again on the same stream.
+        is_open: whether the peer may be of v0.8: it asks again on the same stream, and bears few errors.
         now: the System's clock.
         wall_clock_ms: the time of day, for who asks.
     """
@@ -46,7 +55,7 @@ class Incoming:
         max_handling: int,
         max_handling_bytes: int,
         handling_timeout: float,
-        ends_answers: bool,
+        is_open: bool,
         now: Callable[[], float],
         wall_clock_ms: Callable[[], int],
     ) -> None:
@@ -55,7 +64,8 @@ class Incoming:
         self._max_handling = max_handling
         self._max_handling_bytes = max_handling_bytes
         self._bytes = 0
-        self._ends_answers = ends_answers
+        self._is_open = is_open
+        self._streams = PeerStreams(is_shared=is_open)
         self._handling_timeout = handling_timeout
         self._now = now
         self._wall_clock_ms = wall_clock_ms
@@ -64,8 +74,29 @@ class Incoming:
     def __len__(self) -> int:
         return len(self._handling)
 
-    def handle(self, stream_id: int, inbound: Inbound, length: int) -> None:
-        """Have a message, whose payload had ``length`` bytes, handled and answered on its stream."""
+    def handle(self, stream_id: int, inbound: Inbound, length: int, *, end_stream: bool) -> bool:
+        """Have a message, whose payload had ``length`` bytes, handled and answered on its stream.
+
+        Returns:
+            False: nothing is done, since the stream has had its one message.
+        """
+        if not self._streams.asked(stream_id, end_stream=end_stream):
+            return False
+        self._dispatch(stream_id, inbound, length)
+        return True
+
+    def ended(self, stream_id: int) -> None:
+        """Answer the end of a stream, without a message, with its end: after the last answer on it."""
+        if self._streams.ended(stream_id):
+            self._link.finish_stream(stream_id)
+
+    def refuse(self, stream_id: int, error: RemoteProtocolError, *, end_stream: bool) -> None:
+        """Tell the peer what is wrong with what it sent on a stream, unless v0.8 would not."""
+        is_told = not self._is_open or is_told_to_v08(error)
+        ends = not self._is_open or (end_stream and self._streams.ended(stream_id))
+        self._send(stream_id, encode(error_message(error)) if is_told else b"", ends=ends)
+
+    def _dispatch(self, stream_id: int, inbound: Inbound, length: int) -> None:
         message = inbound.message
         if isinstance(message, Ping):
             clock_ms = self._wall_clock_ms()
@@ -85,7 +116,8 @@ class Incoming:
             self._handling[request] = _Handling(stream_id, length, self._now(), server)
 
     def abandoned(self, stream_id: int) -> None:
-        """Tell who works for the peer's request on a stream that nobody waits for the answer."""
+        """Tell who works for the peer's requests on a stream, which was cut, that nobody waits for the answers."""
+        self._streams.failed(stream_id)
         for request, handling in self._handling.items():
             if handling.stream_id == stream_id and (call := _call_in(request.request)) is not None:
                 cast(handling.server, call)
@@ -118,18 +150,22 @@ class Incoming:
             self.answer(handling.stream_id, _error("timeout", f"no answer within {self._handling_timeout:g} s"))
 
     def answer(self, stream_id: int, message: Message | None) -> None:
-        """Send ``message``, or only the end of the stream. A peer that reads nothing gets none.
+        """Answer what the peer has asked on a stream with ``message``, or only with the end of the stream.
 
         Raises:
-            LocalProtocolError: ``message`` holds what it must not.
+            LocalProtocolError: ``message`` holds what it must not; the peer is still to be answered.
         """
+        frame = b"" if message is None else encode(message)
+        self._send(stream_id, frame, ends=self._streams.answered(stream_id))
+
+    def _send(self, stream_id: int, frame: bytes, *, ends: bool) -> None:
+        """Send ``frame``, which may be empty. A peer that reads nothing gets none."""
         if not self._link.has_room():
+            self._streams.failed(stream_id)
             self._link.abandon_stream(stream_id, CloseCode.OVERLOADED)
-        elif message is not None:
+        elif frame or ends:
             # RFC 896, as for requests: with others being handled it may wait to share a packet
-            self._link.send(stream_id, encode(message), end_stream=self._ends_answers, at_once=not self._handling)
-        elif self._ends_answers:
-            self._link.send(stream_id, b"", end_stream=True)
+            self._link.send(stream_id, frame, end_stream=ends, at_once=bool(frame) and not self._handling)
 
 
 def _call_in(request: object) -> Abandoned | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from macula_actors.core.peer.close_codes import CloseCode, message_refused
-from macula_actors.core.wire.messages import Error, Message
+from macula_actors.core.wire.messages import Error, Message, Subscribe
 from macula_actors.errors import MaculaError, OverloadedError, RemoteProtocolError
 from macula_actors.messages.peer import Exchange
 from macula_actors.transport.connection import Connection
@@ -40,6 +40,7 @@ class Outgoing:
         self._open: dict[int, _Open] = {}
         self._queue: deque[_Open] = deque()
         self._queued_bytes = 0
+        self._event_stream: int | None = None  # of a client of v0.8
 
     def __len__(self) -> int:
         return len(self._open) + len(self._queue)
@@ -88,6 +89,18 @@ class Outgoing:
             done.from_.reply(message)
         return True
 
+    def heard(self, stream_id: int, message: Message | None, *, end_stream: bool) -> None:
+        """Take note of what a peer of v0.8 asks on a stream, or that it ends it: where it is to be sent its events."""
+        if end_stream:
+            self.cut(stream_id)
+        elif isinstance(message, Subscribe):
+            self._event_stream = stream_id
+
+    def cut(self, stream_id: int) -> None:
+        """Take note that nothing more can be sent on a stream of the peer's."""
+        if stream_id == self._event_stream:
+            self._event_stream = None
+
     def fail(self, stream_id: int, error: MaculaError) -> None:
         """Give the exchange on a stream up because of ``error``."""
         self._open.pop(stream_id).from_.refuse(error)
@@ -115,10 +128,14 @@ class Outgoing:
         link = self._link
         if not link.has_room():
             return False
+        exchange = waiting.exchange
+        if exchange.is_event and self._event_stream is not None:
+            link.send(self._event_stream, exchange.frame, end_stream=False)
+            waiting.from_.reply(None)
+            return True
         stream_id = link.open_stream()
         if stream_id is None:
             return False
-        exchange = waiting.exchange
         # RFC 896: with others under way it may wait to share a packet
         link.send(stream_id, exchange.frame, end_stream=self._ends_requests, at_once=not self._open)
         if self._ends_requests or exchange.wants_reply:

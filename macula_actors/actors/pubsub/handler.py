@@ -3,7 +3,6 @@
 Erlang: macula_pubsub_handler, macula_pubsub_server; defects D-04, D-41 to D-46.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,7 +11,9 @@ from typing_extensions import override
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.pubsub import lookups, records
 from macula_actors.actors.pubsub.announcements import Announcements
+from macula_actors.actors.pubsub.last_values import LastValues
 from macula_actors.actors.pubsub.neighbours import Neighbours
+from macula_actors.actors.pubsub.passing import Passing, PassOn
 from macula_actors.actors.pubsub.publisher import Publisher, Surroundings
 from macula_actors.actors.pubsub.receiver import Here, Memory, Receiver
 from macula_actors.actors.pubsub.records import Records, Told
@@ -22,12 +23,21 @@ from macula_actors.actors.pubsub.subscriptions import LocalSubscription, Subscri
 from macula_actors.actors.pubsub.worker import Done
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.peer.handshake import Security
+from macula_actors.core.pubsub.event import EncodedEvent, event_of_client
+from macula_actors.core.pubsub.gathering import Gathering
 from macula_actors.core.pubsub.kept import KeptValues
-from macula_actors.core.pubsub.retained import RetainedStore
 from macula_actors.core.pubsub.subscription import Subscriber
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.wire.messages import Message, Publish, PublishBatch, PubsubRoute, Subscribe, Unsubscribe
+from macula_actors.core.wire.messages import (
+    Message,
+    Publish,
+    PublishBatch,
+    PubsubRoute,
+    Subscribe,
+    SubscriptionsChanged,
+    Unsubscribe,
+)
 from macula_actors.errors import MaculaError, RefusedError
 from macula_actors.messages.names import GATEWAY_PUBSUB, PEER_CONNECTOR, TABLES
 from macula_actors.messages.peer import GatewaysChanged, GetGateways, GetPeers, Inbound, PeerDown, PeerUp
@@ -37,6 +47,7 @@ from macula_actors.messages.pubsub import (
     PublishEvent,
     PubsubStats,
     RemoveSubscription,
+    Withdraw,
 )
 from supervisors import (
     Continue,
@@ -79,14 +90,19 @@ class _Sweep:
     """Time to forget what is too old."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Time to look for new subscribers of what is kept."""
+
+
 @dataclass(slots=True, eq=False)
 class _State:
     """What a crash must not lose: else events would come twice, or in another order, or be kept no more."""
 
     epoch: int
     memory: Memory
-    received: RetainedStore[EncodedEvent]  # what others have published to be kept
-    kept: KeptValues  # what this node has
+    kept: KeptValues
+    gathering: Gathering
 
 
 class PubsubHandler(GenServer):
@@ -109,12 +125,13 @@ class PubsubHandler(GenServer):
         self._subscriptions = Subscriptions(config, entries)
         self._records = Records(config, told, self._subscriptions.patterns)
         self._neighbours = Neighbours(config)
-        self._announcements = Announcements(config, self._records, self._neighbours)
+        self._announcements = Announcements(self._records, self._neighbours)
+        self._passing = Passing(self._neighbours)
         would_hold = self._subscriptions.would_hold
         self._receiver = Receiver(
             config,
             self._state.memory,
-            Here(self._deliver_received, self._subscriptions.takes_early, self._has_kept, would_hold),
+            Here(self._deliver, self._subscriptions.takes_early, self._offered, would_hold),
         )
         self._router = Router(config, self._neighbours.is_connected)
         around = Surroundings(
@@ -125,7 +142,11 @@ class PubsubHandler(GenServer):
             self._neighbours.takes_batches,
             self._router,
         )
-        self._publisher = Publisher(config, self._state.kept, self._state.epoch, around)
+        kept = self._state.kept
+        self._publisher = Publisher(config, kept, self._state.epoch, around)
+        self._last_values = LastValues(
+            config, kept, self._state.gathering, self._subscriptions, self._deliver, self._publisher.replays.give
+        )
         self._asked: set[RequestId] = set()  # of the connector
         self._due = Alarm(_Due())
         return Continue(None)
@@ -139,8 +160,8 @@ class PubsubHandler(GenServer):
             state = table[STATE] = _State(
                 now_ms,
                 Memory.empty(config),
-                RetainedStore(max_topics=topics, max_bytes=size),
                 KeptValues(max_topics=topics, max_bytes=size, dialect=config.dialect),
+                Gathering(patience=config.gather_for, max_topics=topics),
             )
         else:
             state.epoch = max(now_ms, state.epoch + EPOCH_STEP)
@@ -153,6 +174,7 @@ class PubsubHandler(GenServer):
         self._ask(GetGateways())
         self._records.put_right()
         send_after(self.config.sweep_interval, self.actor_ref, _Sweep())
+        send_after(self.config.look_interval, self.actor_ref, _Look())
         self._schedule()
 
     @override
@@ -196,9 +218,15 @@ class PubsubHandler(GenServer):
                 self._receiver.due()
                 self._publisher.due()
                 self._subscriptions.start_missing()
-                self._announcements.look()
+                self._announcements.due()
+                self._last_values.due()
             case _Sweep():
                 self._sweep()
+            case _Look():
+                self._publisher.replays.look()
+                send_after(self.config.look_interval, self.actor_ref, _Look())
+            case PassOn():
+                self._passing.due()
             case records.TryAgain():
                 self._records.try_again()
             case lookups.AskAgain():
@@ -217,15 +245,19 @@ class PubsubHandler(GenServer):
                 return self._routed(request, route, from_)
             case Inbound(_, Subscribe(topics=topics)):
                 return self._peer_subscribed(request, topics)
-            case Inbound(_, Unsubscribe()):
-                return Reply(None)  # the next lookup tells; until then it gets too much
+            case Inbound(_, Unsubscribe(topics=topics)):
+                return self._peer_unsubscribed(request, topics)
+            case Inbound(_, SubscriptionsChanged() as changed):
+                return self._peers_changed(request, changed)
             case PublishEvent():
                 self._publisher.publish(self._event(request), request.timeout, from_)
                 return NoReply()
             case AddSubscription():
                 return self._subscribe(request, from_)
             case RemoveSubscription(id_):
-                return Reply(self._unsubscribe(id_, from_.ref))
+                return NoReply() if self._unsubscribe(id_, from_.ref, from_) else Reply(False)  # noqa: FBT003
+            case Withdraw():
+                return self._withdraw(from_)
             case GetStats():
                 return Reply(self.statistics())
             case _:
@@ -239,6 +271,7 @@ class PubsubHandler(GenServer):
             queued=local.queued,
             delivered=local.counts["delivered"],
             dropped=local.dropped,
+            disconnected=local.counts["disconnected"],
             failed=local.counts["failed"],
             published=publisher.published,
             waiting=publisher.waiting,
@@ -247,7 +280,7 @@ class PubsubHandler(GenServer):
             late=ordering.late,
             skipped=ordering.skipped,
             refused=self._receiver.counts["refused"],
-            retained=len(self._state.received) + len(self._state.kept),
+            retained=len(self._state.kept),
             prefixes=publisher.prefixes,
             lookups=publisher.lookups,
             records=len(self._records),
@@ -260,34 +293,32 @@ class PubsubHandler(GenServer):
     def _subscribe(self, request: AddSubscription, from_: From) -> NoReply:
         new, gone = self._subscriptions.add(request)
         for pattern in new:
-            self._give_kept(request.id, pattern)
+            self._last_values.give(request.id, pattern)
         self._records.add(new)
-        self._records.remove(gone)
-        self._announcements.add(request.patterns, from_)
+        self._announcements.add_for(from_, None, new, request.patterns, self.config.announce_timeout)
+        self._remove(gone)
         return NoReply()
 
-    def _unsubscribe(self, id_: str, asker: Ref | None) -> bool:
+    def _unsubscribe(self, id_: str, asker: Ref | None, from_: From | None = None) -> bool:
+        """End a subscription, if there is one; ``from_`` is told when others know."""
         patterns = self._subscriptions.remove(id_, asker)
         if patterns is None:
             return False
-        self._records.remove(patterns)
-        self._forget_kept(patterns)
+        self._remove(patterns, from_)
         self._publisher.room()
         return True
 
-    def _give_kept(self, id_: str, pattern: str) -> None:
-        """Give a new subscriber the last values of the topics that its pattern matches."""
-        for value in self._state.received.matching(pattern, self.config.dialect):
-            self._subscriptions.give(id_, _as_retained(value.event))
-        for event in self._state.kept.matching(pattern):
-            self._subscriptions.give(id_, _as_retained(event))
+    def _remove(self, patterns: tuple[str, ...], from_: From | None = None) -> None:
+        self._records.remove(patterns)
+        self._last_values.forget(patterns)
+        gone = [pattern for pattern in patterns if not self._records.has(pattern)]
+        self._announcements.add_for(from_, True, gone, gone, self.config.withdraw_timeout)  # noqa: FBT003
 
-    def _forget_kept(self, patterns: Iterable[str]) -> None:
-        """Forget what others have published to be kept, and is not kept up to date here any more."""
-        for pattern in patterns:
-            for value in self._state.received.matching(pattern, self.config.dialect):
-                if not self._subscriptions.has_match(value.topic):
-                    self._state.received.delete(value.topic)
+    def _withdraw(self, from_: From) -> NoReply:
+        patterns = tuple(dict.fromkeys(self._subscriptions.patterns))
+        self._records.withdraw()
+        self._announcements.add_for(from_, None, patterns, patterns, self.config.withdraw_timeout)
+        return NoReply()
 
     # Events
 
@@ -303,20 +334,13 @@ class PubsubHandler(GenServer):
 
     def _deliver(self, event: EncodedEvent, is_ordered: bool | None = None) -> None:  # noqa: FBT001 -- as `Here` has it
         """Give ``event`` to the subscriptions that it is for."""
-        if event.retain and event.publisher == self._own_id:
-            self._state.received.delete(event.topic)
+        if event.retain and not event.retained:
+            self._last_values.heard(event)
         for id_ in self._subscriptions.deliver(event, is_ordered=is_ordered):
             self._unsubscribe(id_, None)
 
-    def _deliver_received(self, event: EncodedEvent, is_ordered: bool | None) -> None:  # noqa: FBT001 -- as well
-        if event.retain and self._subscriptions.has_match(event.topic):
-            self._state.kept.delete(event.topic)
-            self._state.received.put(event.topic, event, event.kept_payload)
-        self._deliver(event, is_ordered)
-
-    def _has_kept(self, topic: str, message_id: bytes) -> bool:
-        kept = self._state.received.get(topic)
-        return kept is not None and kept.message_id == message_id
+    def _offered(self, event: EncodedEvent, sender: NodeId) -> None:
+        self._last_values.offered(event, sender)
 
     def _inbound(self, inbound: Inbound, message: Publish, from_: From) -> Reply | NoReply | Refuse:
         peer = inbound.peer
@@ -326,14 +350,7 @@ class PubsubHandler(GenServer):
 
     def _publish_for_client(self, message: Publish) -> Reply:
         """Publish what a client of v0.8 wants published; there is no acknowledgement that it would know."""
-        event = EncodedEvent(
-            topic=message.topic,
-            payload=message.payload,
-            publisher=self._own_id,
-            message_id=message.message_id,
-            qos=min(message.qos, 1),
-            retain=message.retain,
-        )
+        event = event_of_client(message, self._own_id, self.config.dialect)
         self._publisher.publish(event, self.config.max_timeout, None)
         return Reply(None)
 
@@ -363,7 +380,29 @@ class PubsubHandler(GenServer):
         self._publisher.subscribed(
             Subscriber(node_id=peer.node_id, patterns=topics, dialect=self.config.dialect, endpoint=peer.endpoint)
         )
+        self._passing.note((peer.node_id,), topics)
         return Reply(None)
+
+    def _peer_unsubscribed(self, inbound: Inbound, topics: tuple[str, ...]) -> Reply:
+        peer = inbound.peer
+        if peer.verified and peer.node_id is not None:
+            self._publisher.unsubscribed(peer.node_id, topics)
+            self._passing.note((peer.node_id,), topics)
+        return Reply(None)
+
+    def _peers_changed(self, inbound: Inbound, changed: SubscriptionsChanged) -> Reply | Refuse:
+        """Take note of what a node of an open mesh, or a gateway, tells; tell it the same if it cannot know."""
+        peer, is_open = inbound.peer, self.config.security is Security.OPEN
+        if not (is_open or peer.verified):
+            return Refuse(RefusedError(Code.NOT_PERMITTED, "who sends this did not prove who it is"))
+        node_ids = tuple(map(NodeId.normalize, changed.node_ids))
+        self._publisher.changed(node_ids, changed.topics)
+        if changed.hop_count == 0:
+            self._passing.note(node_ids, changed.topics)
+        if is_open and self._neighbours.heard(inbound.connection, peer.node_id):
+            self._tell(inbound.connection)
+        is_answered = is_open and changed.hop_count == 0
+        return Reply(replace(changed, topics=(), node_ids=(self._own_id,), hop_count=1) if is_answered else None)
 
     # Others
 
@@ -380,8 +419,8 @@ class PubsubHandler(GenServer):
             self._publisher.resume()
         elif self._publisher.is_one(request):
             self._publisher.answered(request)
-        elif not self._subscriptions.takes(request) and self._records.ended(request) is not None:
-            self._announcements.look()
+        elif not self._subscriptions.takes(request) and (prefix := self._records.ended(request)) is not None:
+            self._announcements.settled(prefix)
 
     def _connector_answered(self, request: RequestId) -> None:
         self._asked.discard(request)
@@ -397,8 +436,12 @@ class PubsubHandler(GenServer):
 
     def _peer_up(self, up: PeerUp) -> None:
         node_id = self._neighbours.up(up)
-        if node_id is not None and (patterns := tuple(dict.fromkeys(self._subscriptions.patterns))):
-            self._neighbours.tell(node_id, patterns)
+        if node_id is not None:
+            self._tell(node_id)
+
+    def _tell(self, whom: NodeId | Ref) -> None:
+        patterns = dict.fromkeys(self._subscriptions.patterns)
+        self._neighbours.tell(whom, [each for each in patterns if self._records.has(each)])
 
     def _ended(self, ref: Ref, subscription: str | None) -> None:
         if subscription is not None:
@@ -411,14 +454,12 @@ class PubsubHandler(GenServer):
     def _sweep(self) -> None:
         self._receiver.sweep()
         self._publisher.sweep()
+        self._last_values.sweep()
         self._ask(GetGateways())
         send_after(self.config.sweep_interval, self.actor_ref, _Sweep())
 
     def _schedule(self) -> None:
         now = self._system.now()
-        due = min(self._receiver.next_due(), self._publisher.next_due(), self._announcements.next_due)
+        receiver, publisher, last_values = self._receiver, self._publisher, self._last_values
+        due = min(receiver.next_due(), publisher.next_due(), last_values.next_due(), self._announcements.next_due)
         self._due.set(due, now)
-
-
-def _as_retained(event: EncodedEvent) -> EncodedEvent:
-    return replace(event, retained=True)

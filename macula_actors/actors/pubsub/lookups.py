@@ -20,10 +20,14 @@ RETRY_AFTER: Final = 0.05  # seconds that RoutingServer is given to be restarted
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a lookup: subscribers, or why there is nothing to be known."""
+    """What came of a lookup: subscribers, or why there is nothing to be known.
+
+    ``is_outdated``: who has subscribed meanwhile may be missing.
+    """
 
     prefix: str
     outcome: tuple[Subscriber, ...] | Exception
+    is_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Lookups:
         self._system: Final = System.current()
         self._asked: Final[dict[RequestId, str]] = {}
         self._under_way: Final[set[str]] = set()
+        self._outdated: Final[set[str]] = set()  # of those, what has changed since
+        self._repeated: Final[set[str]] = set()  # and what is looked up again for that
         self._queue: Final[dict[str, None]] = {}
         self._again: Final = Alarm(AskAgain())
 
@@ -62,6 +68,14 @@ class Lookups:
         self._queue[prefix] = None
         self._work()
 
+    def outdate(self, prefix: str) -> None:
+        """Take note that subscriptions under ``prefix`` have changed: what is being found may be older than that.
+
+        It is looked up once more, but only once: peers that change all the time must not hold up who publishes.
+        """
+        if prefix in self._under_way:
+            self._outdated.add(prefix)
+
     def answered(self, request: RequestId) -> Found | None:
         """Return what has come of a lookup; None if there is nothing yet, or ``request`` is not of this one."""
         prefix = self._asked.pop(request, None)
@@ -76,9 +90,9 @@ class Lookups:
             self._again.set(now + RETRY_AFTER, now)
             return None
         except (MaculaError, SupervisorsError) as error:
-            found = Found(prefix, error)
+            found: Found | None = Found(prefix, error)
         else:
-            found = Found(prefix, subscribers_in(records, prefix))
+            found = self._found(prefix, records)
         self._work()
         return found
 
@@ -90,6 +104,16 @@ class Lookups:
         """Do what has to wait, at `AskAgain`."""
         self._again.rang()
         self._work()
+
+    def _found(self, prefix: str, records: tuple[Record, ...]) -> Found | None:
+        is_outdated = prefix in self._outdated
+        self._outdated.discard(prefix)
+        if is_outdated and prefix not in self._repeated:
+            self._repeated.add(prefix)
+            self._queue[prefix] = None
+            return None
+        self._repeated.discard(prefix)
+        return Found(prefix, subscribers_in(records, prefix), is_outdated)
 
     def _work(self) -> None:
         while self._queue and len(self._asked) < self._config.max_lookups:

@@ -5,12 +5,13 @@ was lost (D-41), own subscribers got nothing (D-46), and nothing could be acknow
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from macula_actors.actors.pubsub.lookups import Found, Lookups
+from macula_actors.actors.pubsub.replays import Replays
 from macula_actors.actors.pubsub.router import Router
 from macula_actors.actors.pubsub.sender import Attempt, Sender
 from macula_actors.config import PubsubConfig
@@ -28,7 +29,7 @@ from macula_actors.core.pubsub.outbox_decisions import (
     Send,
     Unacknowledged,
 )
-from macula_actors.core.pubsub.prefixes import by_prefix
+from macula_actors.core.pubsub.prefixes import by_prefix, prefixes_of
 from macula_actors.core.pubsub.subscribers_cache import Known, Missing, SubscribersCache
 from macula_actors.core.pubsub.subscription import Subscriber
 from macula_actors.errors import CallTimeoutError, OverloadedError, UnacknowledgedError
@@ -37,6 +38,7 @@ from supervisors import From, RequestId, System
 __all__ = ["Publisher", "Surroundings"]
 
 TICK: Final = 0.25  # seconds between two looks at publications that wait
+LOOK_PART: Final = 0.7  # of a publication's time, which it waits for lookups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,7 @@ class _Publication:
     deadline: float
     timeout: float
     from_: From | None
+    look_until: float  # then it goes to those that are known
     is_delivered_here: bool = False
     is_looked_up: bool = False
     is_handed_over: bool = False  # to the outbox
@@ -82,7 +85,7 @@ class Publisher:
 
     Args:
         config: bounds, and who this node is.
-        kept: the values to be kept that it has published; they outlive this.
+        kept: the last values that this node has, its own and others'; they outlive this. Put there by ``deliver``.
         epoch: greater than any that this node's former ones had.
         surroundings: see there.
     """
@@ -105,6 +108,8 @@ class Publisher:
         self._sender: Final = Sender(
             config, surroundings.is_connected, surroundings.takes_batches, surroundings.router, self._attempted
         )
+        self.replays: Final = Replays(config, kept, self._cache, self._want, self._is_on_its_way, self._send_kept)
+        """What gives others what is kept."""
         self._open: Final[dict[bytes, _Publication]] = {}
         self._looking: Final[dict[str, list[_Publication]]] = {}  # by prefix
         self._held: Final[dict[str, deque[_Publication]]] = {}  # by topic
@@ -151,8 +156,11 @@ class Publisher:
             return
         if len(self._open) >= self._config.max_waiting:
             raise OverloadedError("publications that are not done", self._config.max_waiting)
+        if event.retain:
+            event = replace(event, published_at=self._next_published_at(event.topic))
         patience = min(timeout, self._config.max_timeout)
-        publication = _Publication(event, self._system.now() + patience, patience, from_)
+        now = self._system.now()
+        publication = _Publication(event, now + patience, patience, from_, now + patience * LOOK_PART)
         self._open[event.message_id] = publication
         self.published += 1
         if event.topic in self._held:
@@ -160,6 +168,11 @@ class Publisher:
         else:
             self._advance(publication)
         self.resume()
+
+    def _next_published_at(self, topic: str) -> int:
+        """Return an instant after that of the value that is known here, whatever the clock says."""
+        last, now_ms = self._kept.get(topic), self._config.wall_clock_ms()
+        return now_ms if last is None else max(now_ms, last.published_at + 1)
 
     def _advance(self, publication: _Publication) -> bool:
         """Do the next steps of ``publication``; return False if it is held."""
@@ -179,31 +192,41 @@ class Publisher:
     def _deliver_here(self, publication: _Publication) -> None:
         event = publication.event
         publication.is_delivered_here = True
-        if not self._around.is_new(event):
-            return
-        if event.retain:
-            self._kept.put(event)
-        self._around.deliver(event)
+        if self._around.is_new(event):
+            self._around.deliver(event)
 
     def _plan(self, publication: _Publication) -> Known | None:
-        """Return who the subscribers are; None if that is looked up first, once."""
-        now = self._system.now()
-        plan = self._cache.plan(publication.event.topic, now, self._config.wall_clock_ms())
+        """Return who the subscribers are; None if that is looked up first, once.
+
+        What is stale is looked up for qos 1, whose publisher relies on it, and what is to be kept; and for what comes
+        after one that waits for that: it is not to come earlier.
+        """
+        now, event = self._system.now(), publication.event
+        is_strict = bool(event.qos) or event.retain or self._is_awaited(event.topic)
+        plan = self._cache.plan(event.topic, now, self._config.wall_clock_ms(), is_strict=is_strict)
         if isinstance(plan, Missing):
-            if not publication.is_looked_up:
-                self._look_up(publication, plan.prefixes)
+            if not publication.is_looked_up and self._look_up(publication, plan.prefixes):
                 return None
             plan = plan.known
         for prefix in plan.refresh:
             self._want(prefix)
         return plan
 
-    def _look_up(self, publication: _Publication, prefixes: Iterable[str]) -> None:
+    def _is_awaited(self, topic: str) -> bool:
+        return bool(self._looking) and not self._looking.keys().isdisjoint(prefixes_of(topic, self._config.dialect))
+
+    def _look_up(self, publication: _Publication, prefixes: Iterable[str]) -> bool:
+        """Have ``prefixes`` looked up; return whether any of them is."""
         publication.is_looked_up = True
-        publication.missing.update(prefixes)
         for prefix in prefixes:
-            self._looking.setdefault(prefix, []).append(publication)
-            self._lookups.want(prefix)
+            try:
+                self._lookups.want(prefix)
+            except OverloadedError as error:
+                publication.error = error
+            else:
+                publication.missing.add(prefix)
+                self._looking.setdefault(prefix, []).append(publication)
+        return bool(publication.missing)
 
     def _want(self, prefix: str) -> None:
         try:
@@ -214,7 +237,8 @@ class Publisher:
     def _give(self, publication: _Publication, targets: list[NodeId]) -> bool:
         """Hand ``publication`` to the outbox; return False if it is held."""
         event, now = publication.event, self._system.now()
-        message = Outgoing(message_id=event.message_id, event=event, qos=event.qos, deadline=publication.deadline)
+        # of qos 0 the call, which the deadline is of, is over with this
+        message = _outgoing(event, publication.deadline if event.qos else now + self._config.max_timeout)
         decisions = self._outbox.publish(message, targets, now)
         if decisions and isinstance(decisions[0], Hold):
             left = self._without_unreachable(decisions[0], targets)
@@ -304,10 +328,26 @@ class Publisher:
         """Take note that a peer has subscribed to more: look it up, and give it what is kept."""
         for prefix, patterns in by_prefix(subscriber.patterns, subscriber.dialect).items():
             if not self._cache.has(prefix, subscriber.node_id, patterns):
-                self._cache.invalidate(prefix)
-        self._kept.forget_all_given(subscriber.node_id, subscriber.patterns)
-        self._replay(subscriber)
+                self._outdate(prefix)
+        self.replays.changed((subscriber.node_id,), subscriber.patterns)
+        self.replays.replay(subscriber)
         self.resume()
+
+    def unsubscribed(self, node_id: NodeId, patterns: Iterable[str]) -> None:
+        """Take note that a peer has these patterns no more."""
+        for prefix, its_patterns in by_prefix(patterns, self._config.dialect).items():
+            self._cache.unsubscribed(prefix, node_id, its_patterns)
+            self._lookups.outdate(prefix)
+
+    def changed(self, node_ids: Collection[NodeId], patterns: Iterable[str]) -> None:
+        """Take note that nodes have begun or ended to want what matches ``patterns``; a lookup tells which of both."""
+        for prefix in by_prefix(patterns, self._config.dialect):
+            self._outdate(prefix)
+        self.replays.changed(node_ids, patterns)
+
+    def _outdate(self, prefix: str) -> None:
+        self._cache.invalidate(prefix)
+        self._lookups.outdate(prefix)
 
     def _found(self, found: Found) -> None:
         waiting = self._looking.pop(found.prefix, [])
@@ -318,13 +358,17 @@ class Publisher:
             self._cache.store(found.prefix, found.outcome, self._system.now())
             for subscriber in found.outcome if len(self._kept) else ():
                 self._sender.learn(subscriber)
-                self._replay(subscriber)
+                self.replays.replay(subscriber)
         for publication in waiting:
-            publication.missing.discard(found.prefix)
-            if not publication.missing and publication.event.message_id in self._open:
+            if found.prefix in publication.missing:
+                publication.missing.discard(found.prefix)
                 self._go_on(publication)
+        if found.is_outdated:
+            self._cache.invalidate(found.prefix)
 
     def _go_on(self, publication: _Publication) -> None:
+        if publication.missing or publication.event.message_id not in self._open:
+            return
         held = self._held.get(publication.event.topic)
         if held is None:
             self._advance(publication)
@@ -375,23 +419,17 @@ class Publisher:
 
     # What is kept
 
-    def _replay(self, subscriber: Subscriber) -> None:
-        """Give a node that has subscribed what is kept of it; what it has already it drops."""
-        node_id = subscriber.node_id
-        if node_id == self._own_id:
-            return
+    def _is_on_its_way(self, event: EncodedEvent) -> bool:
+        publication = self._open.get(event.message_id)
+        return publication is not None and not publication.is_handed_over
+
+    def _send_kept(self, event: EncodedEvent, node_id: NodeId) -> bool:
         now = self._system.now()
-        for kept in self._kept.missing_at(subscriber):
-            publication = self._open.get(kept.message_id)
-            if publication is not None and not publication.is_handed_over:
-                continue
-            event = replace(kept, retained=True, qos=1)
-            deadline = now + self._config.max_timeout
-            message = Outgoing(message_id=event.message_id, event=event, qos=1, deadline=deadline)
-            decisions = self._outbox.publish(message, (node_id,), now)
-            if not (decisions and isinstance(decisions[0], Hold)):  # else at the next lookup
-                self._kept.note_given(kept, (node_id,))
-            self._carry_out(decisions)
+        deadline = now + self._config.max_timeout
+        message = _outgoing(event, deadline)
+        decisions = self._outbox.publish(message, (node_id,), now)
+        self._carry_out(decisions)
+        return not (decisions and isinstance(decisions[0], Hold))
 
     # Time
 
@@ -404,6 +442,11 @@ class Publisher:
         """Do what is due."""
         now = self._system.now()
         self._carry_out(self._outbox.due(now))
+        if self._looking:
+            for publication in [each for each in self._open.values() if each.missing and each.look_until <= now]:
+                publication.error = _no_subscribers(publication)
+                publication.missing.clear()
+                self._go_on(publication)
         if self._held or self._looking:
             waiting = [p for p in self._open.values() if p.deadline <= now and not p.pending]
             for publication in waiting:
@@ -415,8 +458,7 @@ class Publisher:
     def _expire(self, publication: _Publication) -> None:
         del self._open[publication.event.message_id]
         if publication.from_ is not None:
-            topic = publication.event.topic
-            publication.from_.refuse(CallTimeoutError(f"the subscribers of {topic}", publication.timeout))
+            publication.from_.refuse(_no_subscribers(publication))
 
     def _drop_expired(self) -> None:
         for topic, held in list(self._held.items()):
@@ -427,12 +469,16 @@ class Publisher:
                 del self._held[topic]
 
     def sweep(self) -> None:
-        """Forget what is too old, and look for new subscribers of what is kept."""
+        """Forget what is too old."""
         while len(self._failing) > self._config.outbox.max_nodes:
             del self._failing[next(iter(self._failing))]
-        now, now_ms = self._system.now(), self._config.wall_clock_ms()
-        self._cache.prune(now)
-        for topic in self._kept.topics:
-            plan = self._cache.plan(topic, now, now_ms)
-            for prefix in plan.refresh if isinstance(plan, Known) else plan.prefixes + plan.known.refresh:
-                self._want(prefix)
+        self._cache.prune(self._system.now())
+
+
+def _no_subscribers(publication: _Publication) -> CallTimeoutError:
+    return CallTimeoutError(f"the subscribers of {publication.event.topic}", publication.timeout)
+
+
+def _outgoing(event: EncodedEvent, deadline: float) -> Outgoing[EncodedEvent]:
+    length = len(event.payload)
+    return Outgoing(message_id=event.message_id, event=event, qos=event.qos, deadline=deadline, length=length)

@@ -5,14 +5,14 @@ Erlang: macula_pubsub_handler:handle_incoming_publish/2; later versions: by publ
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.pubsub.deduplication import Deduplicator
-from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.event import EncodedEvent, check_length
 from macula_actors.core.pubsub.ordering import Reorderer, ReordererStats, Stamp, Verdict
 from macula_actors.core.rpc.failure import Code
 from macula_actors.core.wire.messages import Puback, PubackBatch, Publish, PublishBatch
@@ -21,6 +21,7 @@ from supervisors import From, NoReply, Refuse, System
 
 __all__ = ["Here", "Memory", "Receiver"]
 
+MAX_AHEAD: Final = 60_000  # milliseconds that a publisher's clock may be ahead of this node's
 _EARLY: Final = b"early"  # before the id of an event that some have got before its turn
 
 
@@ -58,13 +59,13 @@ class Here:
         deliver: gives an event, which has not come before, to own subscribers: those that want order, those that do
             not, or with None all.
         takes_early: tells whether there are some on a topic that do not.
-        has_kept: tells whether an event that is kept is the one of this topic and message id.
+        offered: is given a topic's last value, and the node that has sent it.
         would_hold: tells whether publishers of a topic are to wait for a subscriber.
     """
 
     deliver: Callable[[EncodedEvent, bool | None], None]
     takes_early: Callable[[str], bool]
-    has_kept: Callable[[str, bytes], bool]
+    offered: Callable[[EncodedEvent, NodeId], None]
     would_hold: Callable[[str], bool]
 
 
@@ -143,8 +144,9 @@ class Receiver:
         if self._here.would_hold(message.topic):
             self.counts["refused"] += 1
             raise OverloadedError("events that wait for a slow subscriber")
+        check_length(message.payload)
         self.counts["received"] += 1
-        event = _event(message, publisher)
+        event = _event(message, publisher, self._config.wall_clock_ms)
         if stamp is None:
             self._deliver(event)
             sender.arrived(event.message_id)
@@ -194,16 +196,17 @@ class Receiver:
                 sender.arrived(event.message_id)
 
     def _deliver(self, event: EncodedEvent) -> None:
-        """Give ``event`` to the subscribers, unless it has come before; a kept one only if it is not kept already."""
-        is_new = self.is_new(event)
+        """Give ``event`` to the subscribers, unless it has come before; a last value is looked at by who keeps them."""
         if event.retained:
-            is_new = not self._here.has_kept(event.topic, event.message_id)
-        if is_new:
+            published = replace(event, publisher=event.origin or event.publisher, origin=None)
+            self.is_new(published)
+            self._here.offered(published, event.publisher)
+        elif self.is_new(event):
             self._here.deliver(event, True if self._was_early(event) else None)
 
     def _deliver_early(self, event: EncodedEvent) -> None:
         """Give ``event``, which is still to wait, to those that want it at once."""
-        if self._here.takes_early(event.topic) and self._is_first(event, _EARLY):
+        if not event.retained and self._here.takes_early(event.topic) and self._is_first(event, _EARLY):
             self._here.deliver(event, False)  # noqa: FBT003 -- not those that want order
 
     def _was_early(self, event: EncodedEvent) -> bool:
@@ -214,7 +217,7 @@ class Receiver:
         return self._memory.deduplicator.is_new(event.publisher, mark + event.message_id, now)
 
 
-def _event(message: Publish, publisher: NodeId) -> EncodedEvent:
+def _event(message: Publish, publisher: NodeId, clock_ms: Callable[[], int]) -> EncodedEvent:
     return EncodedEvent(
         topic=message.topic,
         payload=message.payload,
@@ -223,7 +226,19 @@ def _event(message: Publish, publisher: NodeId) -> EncodedEvent:
         qos=min(message.qos, 1),
         retain=message.retain,
         retained=bool(message.retained),
+        published_at=_published_at(message, clock_ms) if message.retain or message.retained else 0,
+        origin=None if message.origin is None else NodeId.normalize(message.origin),
     )
+
+
+def _published_at(message: Publish, clock_ms: Callable[[], int]) -> int:
+    """Return when it was published; by a clock that is far ahead: at most a bit later than now, lest it lasts for ever.
+
+    Without that it is taken for one of now, or if it was kept, for an old one.
+    """
+    if message.published_at is None:
+        return 0 if message.retained else clock_ms()
+    return min(message.published_at, clock_ms() + MAX_AHEAD)
 
 
 def _publisher(stated: bytes | None, sender: NodeId | None, peer: PeerInfo) -> NodeId:

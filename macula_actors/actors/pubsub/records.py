@@ -4,7 +4,7 @@ Erlang: macula_pubsub_dht, whose records stayed for ever when a subscription wen
 """
 
 from collections import Counter
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Collection, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,7 @@ class Records:
         self._busy: Final[set[str]] = set()
         self._due: Final[dict[str, None]] = {}
         self._retry: Final = Alarm(TryAgain())
+        self._is_withdrawn = False
         for pattern in patterns:
             self._count(pattern)
 
@@ -87,6 +88,15 @@ class Records:
         self._gateways = frozenset(gateways)
         self.put_right()
 
+    def withdraw(self) -> None:
+        """Have nothing found by others any more, whatever there is: this node leaves."""
+        self._is_withdrawn = True
+        self.put_right()
+
+    def has(self, pattern: str) -> bool:
+        """Tell whether ``pattern`` is to be found by others."""
+        return pattern in self._patterns_of(self.prefix_of(pattern))
+
     def put_right(self) -> None:
         """Have put right whatever differs."""
         self._change(dict.fromkeys((*self._wanted, *self._told)))
@@ -97,8 +107,9 @@ class Records:
         self.put_right()
 
     def is_settled(self, prefix: str) -> bool:
-        """Tell whether others can find what there is under ``prefix``."""
-        return prefix not in self._busy and prefix not in self._due
+        """Tell whether others can find what there is under ``prefix``, and nothing else."""
+        told = self._told.get(prefix)
+        return prefix not in self._busy and prefix not in self._due and (told is None or told.is_stored)
 
     def ended(self, request: RequestId) -> str | None:
         """Take the answer to ``request``; return the prefix that it was about, None if it is not of this one."""
@@ -141,7 +152,7 @@ class Records:
 
     def _note(self, prefix: str) -> None:
         told = self._told.get(prefix)
-        if told is None and prefix not in self._wanted:
+        if told is None and not self._patterns_of(prefix):
             return
         if told is None or not told.is_stored or told != self._wanted_of(prefix, told):
             self._due[prefix] = None
@@ -149,7 +160,10 @@ class Records:
     def _wanted_of(self, prefix: str, told: Told | None) -> Told:
         before = frozenset[Contact]() if told is None else told.gateways
         gateways = before if self._gateways is None else self._gateways
-        return Told(frozenset(self._wanted.get(prefix, ())), gateways, is_stored=True)
+        return Told(frozenset(self._patterns_of(prefix)), gateways, is_stored=True)
+
+    def _patterns_of(self, prefix: str) -> Collection[str]:
+        return () if self._is_withdrawn else self._wanted.get(prefix, ())
 
     def _work(self) -> None:
         """Begin what is due, as far as there is room; where something is under way, it is noted when that ends."""

@@ -78,6 +78,7 @@ class Router:
 
         Raises:
             OverloadedError: too many are on their way.
+            LocalProtocolError: it can't be sent: what came in just so may be too long to go out.
         """
         if len(self._asked) >= MAX_ROUTED:
             raise OverloadedError("events on their way to other nodes", MAX_ROUTED)
@@ -112,7 +113,7 @@ class Router:
         if isinstance(error, CallTimeoutError | LocalProtocolError) and self._system.now() >= routed.deadline:
             routed.done(None, error)
         elif routed.ways:
-            self._go_on(routed)
+            self._go_on_or_end(routed)
         else:
             routed.done(None, NoRouteError(str(routed.destination), tuple(routed.tried)))
 
@@ -120,9 +121,15 @@ class Router:
         match decide(self._own_id, routed.route, candidates, routed.previous_hop):
             case ForwardTo(contacts) if contacts:
                 routed.ways.extend(contacts)
-                self._go_on(routed)
+                self._go_on_or_end(routed)
             case _:
                 routed.done(None, NoRouteError(str(routed.destination), tuple(routed.tried)))
+
+    def _go_on_or_end(self, routed: _Routed) -> None:
+        try:
+            self._go_on(routed)
+        except LocalProtocolError as error:
+            routed.done(None, error)
 
     def _go_on(self, routed: _Routed) -> None:
         way = routed.ways.popleft()

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from loguru import logger
+
 from macula_actors.actors.pubsub.router import Router
 from macula_actors.config import PubsubConfig
 from macula_actors.core.kademlia.node_id import NodeId
@@ -27,7 +29,7 @@ from macula_actors.core.wire.messages import (
     PublishBatch,
     PubsubRoute,
 )
-from macula_actors.errors import CallTimeoutError, MaculaError, OverloadedError
+from macula_actors.errors import CallTimeoutError, LocalProtocolError, MaculaError, OverloadedError
 from macula_actors.messages.names import PEER_CONNECTOR
 from macula_actors.messages.peer import Exchange, Request
 from supervisors import RequestId, SupervisorsError, System, current, send_after, send_request
@@ -134,10 +136,8 @@ class Sender:
         failed: list[Attempt] = []
         for attempts in self._unsent.values():
             for batch in batches(attempts, _length, max_items=MAX_EVENTS, max_bytes=MAX_BATCH_BYTES):
-                if len(batch) > 1:
-                    self._send_batch(batch)
-                elif not self._go_on(batch[0]):
-                    failed += batch
+                if len(batch) == 1 or not self._send_batch(batch):
+                    failed += [each for each in batch if not self._go_on(each)]
         self._unsent.clear()
         return failed
 
@@ -177,7 +177,14 @@ class Sender:
         return deque([*straight, *gateways, Path.ROUTED])
 
     def _go_on(self, attempt: Attempt) -> bool:
-        """Try the next way; return False if there is none."""
+        """Try the next way; return False if there is none, or the event is one that no message carries."""
+        try:
+            return self._try(attempt)
+        except LocalProtocolError as error:
+            logger.warning("an event on {} can't be sent: {}", attempt.send.message.event.topic, error)
+            return False
+
+    def _try(self, attempt: Attempt) -> bool:
         send = attempt.send
         if attempt.ways is None:
             attempt.ways = self._ways(send.node_id)
@@ -195,13 +202,17 @@ class Sender:
         self._attempts[send_request(PEER_CONNECTOR, Request(contact, exchange, connect_by))] = (attempt,)
         return True
 
-    def _send_batch(self, attempts: tuple[Attempt, ...]) -> None:
-        """Send them straight to their node. Should that fail, each tries all ways by itself."""
+    def _send_batch(self, attempts: tuple[Attempt, ...]) -> bool:
+        """Send them straight to their node. Should that fail, each tries all ways by itself; if it is False, now."""
         first = attempts[0].send
-        events = tuple(_event(each.send) for each in attempts)
-        frame = encode(PublishBatch(publisher=self._own_id, epoch=first.stamp.epoch, events=events))
+        events = tuple(self._event(each.send) for each in attempts)
+        try:
+            frame = encode(PublishBatch(publisher=self._own_id, epoch=first.stamp.epoch, events=events))
+        except LocalProtocolError:
+            return False
         exchange = Exchange(frame, max(each.deadline for each in attempts), wants_reply=True)
         self._attempts[send_request(PEER_CONNECTOR, Request(self._contact(first.node_id), exchange))] = attempts
+        return True
 
     def _route_out(self, attempt: Attempt) -> bool:
         def done(answer: Message | None, error: Exception | None) -> None:
@@ -218,7 +229,22 @@ class Sender:
         return Contact(None if subscriber is None else subscriber.endpoint, node_id)
 
     def _message(self, send: Send[EncodedEvent]) -> Publish:
-        return replace(_event(send), publisher=self._own_id, epoch=send.stamp.epoch)
+        return replace(self._event(send), publisher=self._own_id, epoch=send.stamp.epoch)
+
+    def _event(self, send: Send[EncodedEvent]) -> Publish:
+        event, stamp = send.message.event, send.stamp
+        return Publish(
+            topic=event.topic,
+            payload=event.payload,
+            message_id=event.message_id,
+            qos=event.qos,
+            retain=event.retain,
+            sequence=stamp.sequence,
+            pending_from=stamp.pending_from,
+            retained=event.retained or None,
+            published_at=event.published_at if event.retain else None,
+            origin=None if event.publisher == self._own_id else event.publisher,
+        )
 
     def _route(self, send: Send[EncodedEvent]) -> PubsubRoute:
         return PubsubRoute(
@@ -228,20 +254,6 @@ class Sender:
             payload=self._message(send),
             max_hops=MAX_HOPS,
         )
-
-
-def _event(send: Send[EncodedEvent]) -> Publish:
-    event, stamp = send.message.event, send.stamp
-    return Publish(
-        topic=event.topic,
-        payload=event.payload,
-        message_id=event.message_id,
-        qos=event.qos,
-        retain=event.retain,
-        sequence=stamp.sequence,
-        pending_from=stamp.pending_from,
-        retained=event.retained or None,
-    )
 
 
 def _length(attempt: Attempt) -> int:

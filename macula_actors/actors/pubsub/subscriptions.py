@@ -4,7 +4,7 @@ Erlang: macula_pubsub_registry, macula_pubsub_handler.
 """
 
 from collections import Counter
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,8 @@ class LocalSubscription:
     max_queued: int
     queue: BoundedQueue[tuple[EncodedEvent, str]]
     is_ordered: bool = True
+    is_encoded: bool = False
+    ended: Callable[[], None] | None = None
     worker: Ref | None = None
     batch: Batch | None = None  # that the worker has
     is_starting: bool = False
@@ -105,8 +107,8 @@ class Subscriptions:
 
     @property
     def dropped(self) -> int:
-        """How many events were dropped by the queues there are now."""
-        return sum(entry.queue.dropped for entry in self._entries.values())
+        """How many events were dropped for want of room, also by the queues of those that are gone."""
+        return self.counts["dropped"] + sum(entry.queue.dropped for entry in self._entries.values())
 
     # Coming and going
 
@@ -133,11 +135,12 @@ class Subscriptions:
         return new, gone
 
     def remove(self, id_: str, asker: Ref | None = None) -> tuple[str, ...] | None:
-        """Forget a subscription; return its patterns, None if there is none. ``asker``: who wants it."""
+        """Forget a subscription, and say so; return its patterns, None if there is none. ``asker``: who wants it."""
         entry = self._entries.pop(id_, None)
         if entry is None:
             return None
         self._tally(entry, -1)
+        self.counts["dropped"] += entry.queue.dropped
         for pattern in entry.patterns:
             self._index.remove(pattern, id_, self._config.dialect)
         for mref in [mref for mref, each in self._targets.items() if each == id_]:
@@ -146,6 +149,8 @@ class Subscriptions:
         if entry.worker is not None:
             self._by_worker.pop(entry.worker, None)
             _end(entry.worker, asker)
+        if entry.ended is not None:
+            entry.ended()
         return entry.patterns
 
     def target_ended(self, mref: MonitorRef) -> str | None:
@@ -164,6 +169,8 @@ class Subscriptions:
             max_queued=request.max_queued,
             queue=BoundedQueue(request.max_queued + room, request.policy),
             is_ordered=request.is_ordered,
+            is_encoded=request.is_encoded,
+            ended=request.ended,
         )
         self._tally(entry, 1)
         self._watch(entry)
@@ -214,9 +221,12 @@ class Subscriptions:
     def give(self, id_: str, event: EncodedEvent) -> bool:
         """Put ``event`` into the queue of one subscription; return whether that is to be kept."""
         entry = self._entries[id_]
+        is_first = not entry.queue.is_disconnected
         put, _ = entry.queue.put((event, entry.pattern_of(event.topic, self._config)))
         if put is Put.DISCONNECTED:
-            logger.warning("the subscriber of {} is too slow, and is given up", entry.patterns)
+            if is_first:
+                self.counts["disconnected"] += 1
+                logger.warning("the subscriber of {} is too slow, and is given up", entry.patterns)
             return False
         _feed(entry)
         return True
@@ -277,7 +287,7 @@ class Subscriptions:
             return
         entry.is_starting = True
         json = self._config.security is Security.OPEN
-        spec = SubscriptionWorker.child_spec(entry.id, entry.target, json, restart=Restart.TEMPORARY)
+        spec = SubscriptionWorker.child_spec(entry.id, entry.target, json, entry.is_encoded, restart=Restart.TEMPORARY)
         self._starting[send_request(PUBSUB_SUBSCRIBERS, StartChild(spec))] = entry
 
     def _started(self, entry: LocalSubscription, request: RequestId) -> None:

@@ -5,6 +5,7 @@ There a process was spawned for each event, so that events overtook one another.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any
 
 from loguru import logger
@@ -55,13 +56,16 @@ class SubscriptionWorker(GenServer):
         id: of the subscription.
         target: who gets the events.
         json: whether payloads are JSON.
+        is_encoded: whether they are given on as they are, in an `EncodedEvent`.
     """
 
     @override
-    def init(self, id_: str, target: Subscriber, json: bool) -> None:
+    def init(self, id_: str, target: Subscriber, json: bool, is_encoded: bool = False) -> None:
         self._id = id_
         self._target = target
+        self._is_coroutine = isinstance(target, Ref) or iscoroutinefunction(target)
         self._json = json
+        self._is_encoded = is_encoded
 
     @override
     def handle_cast(self, request: object) -> Awaitable[None] | Stop | None:
@@ -75,6 +79,8 @@ class SubscriptionWorker(GenServer):
 
     def _run(self, batch: Batch) -> Awaitable[None] | None:
         """Give on all events of ``batch``; from one that has to be waited for on, in a coroutine."""
+        if self._is_coroutine:
+            return self._await(batch, None)  # which may not be begun, if this ends: then no event is begun, either
         while batch.begun < len(batch.events):
             outcome = self._give(batch)
             if hasattr(outcome, "__await__"):
@@ -99,8 +105,8 @@ class SubscriptionWorker(GenServer):
         event, pattern = batch.events[batch.begun]
         batch.begun += 1
         try:
-            decoded = event.decoded(pattern, json=self._json)
-            return call(self._target, decoded, None) if isinstance(self._target, Ref) else self._target(decoded)
+            given = event if self._is_encoded else event.decoded(pattern, json=self._json)
+            return call(self._target, given, None) if isinstance(self._target, Ref) else self._target(given)
         except MaculaError as error:
             _failed(batch, error)
         except Exception as error:  # the subscriber's own

@@ -76,7 +76,7 @@ class GatewayDHT(GenServer):
         match request:
             case QueryPeer():
                 return self._query(request, from_)
-            case Inbound(peer, message) if peer.node_id is None:
+            case Inbound(peer) if peer.node_id is None and peer.endpoint is None:
                 return Refuse(RefusedError("no_node_id", "who sends this did not say who it is"))
             case Inbound(peer, message) if isinstance(message, DhtMessage):
                 return _to_routing(from_, HandleMessage(Contact(peer.endpoint, peer.node_id), message))

@@ -50,10 +50,11 @@ class Begin:
 class JobDone:
     """To RoutingServer, a cast: the job of the process ``ref`` has its outcome.
 
-    ``has_failed``: that is an error, or nobody was found.
+    ``has_failed``: that is an error, or nobody was found. ``is_ended``: the process waits for nobody's answer any more.
     """
 
     ref: Ref
     job: Job
     has_failed: bool
+    is_ended: bool
     learned: Learned

@@ -19,25 +19,38 @@ from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record, Row
 from macula_actors.core.kademlia.table import SavedContact
 from macula_actors.core.peer.contact import Contact
-from supervisors import ExitReason, From, GenServer, Reply, UnexpectedRequestError, send_after
+from macula_actors.errors import RemoteProtocolError
+from supervisors import ExitReason, From, GenServer, NoReply, UnexpectedRequestError, send_after
 
-__all__ = ["FILE", "Keeper", "Load", "SaveContacts", "SaveRecord", "Saved"]
+__all__ = ["BROKEN", "BUSY_TIMEOUT", "FILE", "RETRY_AFTER", "Keeper", "Load", "SaveContacts", "SaveRecord", "Saved"]
 
 FILE: Final = "dht.sqlite"
+BROKEN: Final = "dht.broken"
 WRITE_AFTER: Final = 0.2  # seconds in which changes are gathered into one write
 RETRY_AFTER: Final = 10.0  # seconds, when the disk refused it
+LOAD_AGAIN_AFTER: Final = 1.0  # seconds, when another process has locked it
+BUSY_TIMEOUT: Final = 2.0  # seconds that a lock is waited for, in a thread
+MAX_LOADS: Final = 16  # that wait until the file is free; only the last RoutingServer still listens
+
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # the last: other columns
+_PRIMARY: Final = 0xFF  # of an error code, which is extended
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS contacts (node_id BLOB PRIMARY KEY, endpoint TEXT, seen_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS records (key BLOB PRIMARY KEY, owner BLOB, public_key BLOB, sequence INTEGER, ttl INTEGER,
     expires_at INTEGER, packed BLOB, signature BLOB) WITHOUT ROWID;
 """
+_SELECT_CONTACTS: Final = "SELECT node_id, endpoint, seen_ms FROM contacts ORDER BY seen_ms"
 _SELECT_RECORDS: Final = "SELECT key, owner, public_key, sequence, ttl, expires_at, packed, signature FROM records"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Answered with what was `Saved`; nothing, if it can't be read."""
+    """Answered with what was `Saved`, what waits to be written included; with nothing, if it can't be read.
+
+    While another process has the file locked, the answer waits.
+    """
 
 
 class SaveContacts(NamedTuple):
@@ -67,6 +80,11 @@ class _Write:
     """Time to write what has been gathered."""
 
 
+@dataclass(frozen=True, slots=True)
+class _LoadAgain:
+    """Time to look whether the file is free."""
+
+
 @dataclass(slots=True)
 class _Changes:
     contacts: SaveContacts | None = None
@@ -87,17 +105,15 @@ class Keeper(GenServer):
         self._wall_clock_ms = wall_clock_ms
         self._changes = _Changes()
         self._is_due = False
+        self._loads: list[From] = []
 
     @override
-    async def handle_call(self, request: object, from_: From) -> Reply:
+    async def handle_call(self, request: object, from_: From) -> NoReply:
         if not isinstance(request, Load):
             raise UnexpectedRequestError(request)
-        try:
-            return Reply(await asyncio.to_thread(_load, self._path, self._wall_clock_ms()))
-        except (OSError, ValueError, sqlite3.Error) as error:
-            logger.warning("{} can't be read: {}; it is put aside", self._path, error)
-            await asyncio.to_thread(_put_aside, self._path)
-            return Reply(Saved())
+        self._loads = [*self._loads, from_][-MAX_LOADS:]
+        await self._load()
+        return NoReply()
 
     @override
     def handle_cast(self, request: object) -> None:
@@ -112,12 +128,41 @@ class Keeper(GenServer):
 
     @override
     async def handle_info(self, info: object) -> None:
-        self._is_due = False
-        await self._write()
+        match info:
+            case _LoadAgain():
+                await self._load()
+            case _:
+                self._is_due = False
+                await self._write()
 
     @override
     async def terminate(self, reason: ExitReason) -> None:
         await self._write()
+
+    async def _load(self) -> None:
+        """Answer who waits for what is saved; later, if the file is locked."""
+        if not self._loads:
+            return
+        await self._write()
+        saved = await self._read()
+        if saved is None:
+            send_after(LOAD_AGAIN_AFTER, self.actor_ref, _LoadAgain())
+            return
+        for from_ in self._loads:
+            from_.reply(saved)
+        self._loads.clear()
+
+    async def _read(self) -> Saved | None:
+        """Return what is saved; nothing, if it can't be read; None if another process has locked it."""
+        try:
+            return await asyncio.to_thread(_load, self._path, self._wall_clock_ms())
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("{} can't be read: {}", self._path, error)
+            if _code(error) in _BUSY:
+                return None
+            if _code(error) in _CORRUPT or self._path.is_dir():
+                await asyncio.to_thread(_put_aside, self._path)
+            return Saved()
 
     def _write_after(self, delay: float) -> None:
         if not self._is_due:
@@ -132,25 +177,48 @@ class Keeper(GenServer):
             await asyncio.to_thread(_save, self._path, changes)
         except (OSError, sqlite3.Error) as error:
             logger.warning("{} can't be written: {}", self._path, error)
+            if _code(error) in _CORRUPT:
+                await asyncio.to_thread(_put_aside, self._path)
             self._write_after(RETRY_AFTER)
         else:
             self._changes = _Changes()  # nothing came meanwhile: this process waited
 
 
 def _load(path: Path, now_ms: int) -> Saved:
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return Saved()
     with closing(_open(path)) as database:
-        contacts = tuple(
-            SavedContact(_contact(node_id, endpoint), max(now_ms - seen_ms, 0) / 1000)
-            for node_id, endpoint, seen_ms in database.execute("SELECT node_id, endpoint, seen_ms FROM contacts")
-        )
-        rows: list[Row] = list(database.execute(_SELECT_RECORDS))
-    return Saved(contacts, tuple(map(Record.from_row, rows)))
+        database.text_factory = lambda text: text.decode(errors="replace")  # what is no text spoils its row only
+        contacts = list(database.execute(_SELECT_CONTACTS))
+        records = list(database.execute(_SELECT_RECORDS))
+    good = [each for each in (_saved_contact(row, now_ms) for row in contacts) if each is not None]
+    own = [each for each in map(_record, records) if each is not None]
+    bad = len(contacts) - len(good) + len(records) - len(own)
+    if bad:
+        logger.warning("{}: {} rows are broken, and left out", path, bad)
+    return Saved(tuple(good), tuple(own))
 
 
-def _contact(node_id: bytes, endpoint: str | None) -> Contact:
-    return Contact(None if endpoint is None else Endpoint.parse(endpoint), NodeId(node_id))
+def _saved_contact(row: tuple[object, ...], now_ms: int) -> SavedContact | None:
+    match row:
+        case (bytes(node_id), str() | None as endpoint, int(seen_ms)):
+            try:
+                where = None if endpoint is None else Endpoint.parse(endpoint)
+                return SavedContact(Contact(where, NodeId(node_id)), max(now_ms - seen_ms, 0) / 1000)
+            except ValueError:
+                return None
+        case _:
+            return None
+
+
+def _record(row: Row) -> Record | None:
+    """Return the record in ``row``; None if its owner has not signed just that."""
+    try:
+        record = Record.from_row(row)
+        record.verify()
+    except (ValueError, RemoteProtocolError):
+        return None
+    return record
 
 
 def _save(path: Path, changes: _Changes) -> None:
@@ -176,8 +244,18 @@ def _rows(saved: SaveContacts) -> list[tuple[bytes, str | None, int]]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=5.0)
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY
 
 
 def _put_aside(path: Path) -> None:
-    path.replace(path.with_suffix(".broken"))
+    """Rename the file, over one that was broken before, and remove what SQLite would add to the next one."""
+    logger.warning("{} is put aside, as {}", path, BROKEN)
+    try:
+        path.replace(path.with_name(BROKEN))
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("{} can't be put aside: {}", path, error)

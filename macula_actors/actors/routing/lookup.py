@@ -21,7 +21,7 @@ from macula_actors.core.kademlia.record_store import RecordLimits, RecordStore, 
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.messages import FindNode, FindNodeReply, FindValue, FindValueReply, Message, Store
 from macula_actors.core.wire.values import Value
-from macula_actors.errors import MaculaError, QuorumError, RemoteProtocolError
+from macula_actors.errors import MaculaError, OverloadedError, QuorumError, RefusedError, RemoteProtocolError
 from macula_actors.messages.gateway_dht import DhtMessage, query_peer_nowait
 from macula_actors.messages.names import GATEWAY_DHT, ROUTING_SERVER
 from macula_actors.messages.routing_server import Learned
@@ -99,6 +99,7 @@ class LookupProcess(GenServer):
         self._stores: dict[Slot, Store] = {}
         self._delivery: Delivery | None = None
         self._patience_ends_at = 0.0
+        self._refusal: MaculaError | None = None  # of one of those that should keep a record
         self._unbegun: TimerRef | None = send_after(config.query_timeout, self.actor_ref, _Abandoned())
 
     @override
@@ -244,7 +245,7 @@ class LookupProcess(GenServer):
         if not self.job.contacts:
             return 1  # this node is alone
         if not takers:
-            return QuorumError(0, 1)
+            return QuorumError(0, 1, self._refusal)
         nearer = sum(taker.distance(self.job.target) < self._node_id.distance(self.job.target) for taker in takers)
         is_among = self.job.purpose is Purpose.STORE and nearer < self._config.locate.k
         return len(takers) + is_among
@@ -260,6 +261,7 @@ class LookupProcess(GenServer):
         try:
             reply: Message | None = reqid.result()
         except MaculaError as error:
+            self._refusal = error if isinstance(error, RefusedError | OverloadedError) else self._refusal
             self._came_to_nothing(question, verdict_of(error))
         except SupervisorsError:
             self._came_to_nothing(question, Verdict.LATER)
@@ -309,7 +311,9 @@ class LookupProcess(GenServer):
         for from_ in self._waiting:
             from_.refuse(outcome) if isinstance(outcome, MaculaError) else from_.reply(outcome)
         self._waiting.clear()
-        cast(ROUTING_SERVER, JobDone(self.actor_ref, self.job, has_failed, self._learned()))
+        # Who has found a value may go on to give it to others.
+        is_ended = not self._asked and not self._again and self.job.purpose is not Purpose.FIND_VALUE
+        cast(ROUTING_SERVER, JobDone(self.actor_ref, self.job, has_failed, is_ended, self._learned()))
 
     def _learned(self) -> Learned:
         """Return what was learned since this was called last."""

@@ -3,15 +3,16 @@
 Erlang: macula_routing_server (which waited for the network inside its callbacks: D-53).
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Final
 
 from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
-from macula_actors.actors.routing.job_book import JobBook
+from macula_actors.actors.routing.job_book import JobBook, JobKind
 from macula_actors.actors.routing.jobs import Job, JobDone, Purpose
 from macula_actors.actors.routing.keeper import Load, SaveContacts, Saved, SaveRecord
 from macula_actors.actors.routing.pings import Ping, Pings
@@ -21,15 +22,17 @@ from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, PingFir
 from macula_actors.core.kademlia.bucket_decisions import Ping as AskFirst
 from macula_actors.core.kademlia.contact_book import ContactBook
 from macula_actors.core.kademlia.exchange import Verdict, contacts_of, node_infos_of, verdict_of
+from macula_actors.core.kademlia.guests import Guests
 from macula_actors.core.kademlia.node_id import ID_BITS, NodeId
 from macula_actors.core.kademlia.own_records import OwnRecords
-from macula_actors.core.kademlia.record import Record
+from macula_actors.core.kademlia.record import Record, for_v08
 from macula_actors.core.kademlia.record_decisions import RecordRefusal, Refreshed, Stored
 from macula_actors.core.kademlia.record_decisions import Refused as RecordRefused
 from macula_actors.core.kademlia.record_store import RecordStore
-from macula_actors.core.kademlia.sender_limits import Excess, SenderBook
+from macula_actors.core.kademlia.sender_limits import Excess, SenderBook, sender_of
 from macula_actors.core.kademlia.table import RoutingTable
 from macula_actors.core.peer.contact import Contact
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.wire.messages import (
     FindNode,
     FindNodeReply,
@@ -46,6 +49,7 @@ from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
 from macula_actors.messages.names import ROUTING_KEEPER, TABLES
 from macula_actors.messages.routing_server import (
     AddNode,
+    AwaitJoined,
     DeleteLocal,
     DeleteRecord,
     FindClosest,
@@ -89,11 +93,17 @@ __all__ = ["RoutingServer"]
 CONTACTS: Final = "dht_contacts"
 RECORDS: Final = "dht_records"
 PUBLISHED: Final = "dht_published"
+MAX_JOINERS: Final = 1024  # callers that wait until this node has joined
 
 
 @dataclass(frozen=True, slots=True)
 class _Wake:
     """Time for a round of upkeep."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PublishDue:
+    """Time to look whether own records are due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +132,16 @@ class RoutingServer(GenServer):
     async def init(self, config: DhtConfig) -> Continue:
         self._config = config
         self._node_id = config.identity.node_id
+        self._is_open = config.security is Security.OPEN
+        self._guests = Guests()
         self._system = System.current()
         self._clock_ms = config.wall_clock_ms()
         self._handled = self._refused = self._throttled = 0
         self._loading: RequestId | None = None
         self._wake = Alarm(_Wake())
-        self._round_at = -inf
+        self._publication = Alarm(_PublishDue())
+        self._round_at = self._published_at = -inf
+        self._joiners: list[From] = []
         now, limits, most = self._system.now(), config.buckets, config.records.max_records
         contacts = await TableOwner.claim(TABLES, CONTACTS, max_entries=limits.k * ID_BITS)
         records = await TableOwner.claim(TABLES, RECORDS, max_entries=most)
@@ -135,7 +149,7 @@ class RoutingServer(GenServer):
         table = RoutingTable(self._node_id, limits, refresh_after=config.refresh_after)
         self.contacts = ContactBook(table, contacts, max_former=config.max_former, now=now)
         self.records = RecordStore(self._node_id, config.records, security=config.security, table=records)
-        self.own = OwnRecords(config.identity, self.records, published, config.republish, now)
+        self.own = OwnRecords(config.identity, self.records, published, config.republish, now, most=most)
         self.upkeep = Upkeep(config, self.contacts, self.records, self.own, now)
         self.upkeep.replication.resume(now, self._now_ms(), self._system.random)
         self._senders = SenderBook(config.senders, self.records)
@@ -165,10 +179,10 @@ class RoutingServer(GenServer):
         match request:
             case Learned():
                 self._learn(request)
-            case JobDone(ref, job, has_failed, learned):
+            case JobDone(ref, job, has_failed, is_ended, learned):
                 self._learn(learned)
-                self._jobs.done(ref)
-                self.upkeep.done(job, self._system.now(), self._system.random, has_failed=has_failed)
+                self._jobs.done(ref, is_ended=is_ended)
+                self._job_done(job, has_failed=has_failed)
             case Touch(contact):
                 self._heard_from(contact)
             case _:
@@ -194,6 +208,9 @@ class RoutingServer(GenServer):
             case _Wake():
                 self._wake.rang()
                 self._round()
+            case _PublishDue():
+                self._publication.rang()
+                self._publish()
             case _SaveDue():
                 self._save_contacts()
                 send_after(self._config.save_interval, self.actor_ref, _SaveDue())
@@ -216,19 +233,23 @@ class RoutingServer(GenServer):
             case LookUpValue(key) if self._is_outside() and not self.records.get_all(key, self._now_ms()):
                 raise QuorumError(0, 1)
             case LookUpValue(key):
-                return self._look_up(Purpose.FIND_VALUE, key, from_, self.records.get_all(key, self._now_ms()))
+                return self._look_up(Purpose.FIND_VALUE, key, from_)
             case LookUpNode(target):
                 return self._look_up(Purpose.FIND_NODE, target, from_)
             case StoreRecord(key, payload, ttl, durable):
-                record = self.own.seal(key, payload, ttl, self._now_ms())
-                self.own.publish(record, self._system.now(), self._system.random)
+                self._jobs.check_room()  # what is refused is not kept
+                record = self.own.seal(key, self._for_all(payload, is_short=durable), ttl, self._now_ms())
+                self.own.publish(record, self._system.now(), self._now_ms(), self._system.random)
                 return self._store(record, from_, is_durable=durable)
             case DeleteRecord(key):
+                self._jobs.check_room()
                 tombstone = self.own.delete(key, self._system.now(), self._now_ms(), self._system.random)
                 return Reply(0) if tombstone is None else self._store(tombstone, from_)
             case StoreLocal(key, payload, ttl):
-                return Reply(self.own.seal(key, payload, ttl, self._now_ms()))
+                self._jobs.changed(key)
+                return Reply(self.own.seal(key, self._for_all(payload), ttl, self._now_ms()))
             case DeleteLocal(key):
+                self._jobs.changed(key)
                 self._save_record(key, None)
                 return Reply(self.own.withdraw(key))
             case GetLocal(key):
@@ -245,24 +266,50 @@ class RoutingServer(GenServer):
                 return Reply(len(table))
             case GetStats():
                 return Reply(self.statistics())
+            case AwaitJoined():
+                return self._await_joined(from_)
             case _:
                 raise UnexpectedRequestError(request)
 
-    def _is_outside(self) -> bool:
-        """Tell whether there is a mesh to join, of which this node has not met anybody yet."""
-        return bool(self._config.bootstrap) and not len(self.contacts) and not self.upkeep.is_joined
+    def _for_all(self, payload: Value, *, is_short: bool = False) -> Value:
+        """Return ``payload`` as all nodes of this mesh read it; ``is_short``: one too long for some is refused."""
+        return for_v08(payload, is_short=is_short) if self._is_open else payload
 
-    def _look_up(self, purpose: Purpose, target: NodeId, from_: From, records: Iterable[Record] = ()) -> NoReply:
-        if not self._jobs.join(purpose, target, from_):
-            self._jobs.start(self.upkeep.job(purpose, target, records), from_)
+    def _is_outside(self) -> bool:
+        """Tell whether there is a mesh to join, or was one, of which this node has not met anybody yet."""
+        is_new = not len(self.contacts) and not self.upkeep.is_joined
+        return is_new and bool(len(self.upkeep.joining) or self._loading is not None or self.contacts.has_unasked)
+
+    def _await_joined(self, from_: From) -> NoReply:
+        if len(self._joiners) >= MAX_JOINERS:
+            raise OverloadedError("callers that wait until this node has joined", MAX_JOINERS)
+        self._joiners.append(from_)
         return NoReply()
+
+    def _tell_joiners(self) -> None:
+        is_alone = not len(self.contacts)
+        if self.upkeep.is_joined or (is_alone and not self._is_outside()):
+            for from_ in self._joiners:
+                from_.reply(not is_alone)
+            self._joiners.clear()
+
+    def _look_up(self, purpose: Purpose, target: NodeId, from_: From) -> NoReply:
+        if not self._jobs.join(purpose, target, from_):
+            self._jobs.start(purpose, target, partial(self._lookup_job, purpose, target), from_)
+        return NoReply()
+
+    def _lookup_job(self, purpose: Purpose, target: NodeId) -> Job:
+        is_for_value = purpose is Purpose.FIND_VALUE
+        return self.upkeep.job(purpose, target, self.records.get_all(target, self._now_ms()) if is_for_value else ())
 
     def _store(self, record: Record, from_: From, *, is_durable: bool = True) -> NoReply:
+        self._jobs.changed(record.key)
         self._save_record(record.key, record if is_durable else None)
-        job = self.upkeep.job(Purpose.STORE, record.key, (record,))
-        is_direct = job.is_direct or self.upkeep.is_sure_of(record.key, self._system.now())
-        self._jobs.start(replace(job, is_direct=is_direct), from_)
+        self._jobs.start(Purpose.STORE, record.key, partial(self._store_job, record), from_)
         return NoReply()
+
+    def _store_job(self, record: Record) -> Job:
+        return self.upkeep.publication(record, self._system.now())
 
     def _add(self, contact: Contact, from_: From) -> NoReply:
         if not self._pings.ask(Ping(contact, waiting=[from_])):
@@ -276,8 +323,9 @@ class RoutingServer(GenServer):
             buckets=len(self.contacts.table.indices),
             records=self.records.stats(),
             published=len(self.own),
-            is_joined=self.upkeep.is_joined or not self._config.bootstrap,
+            is_joined=self.upkeep.is_joined or not len(self.upkeep.joining),
             lookups=self._jobs.lookups,
+            waiting=self._jobs.waiting,
             upkeep=self._jobs.upkeep,
             pings=len(self._pings),
             handled=self._handled,
@@ -287,8 +335,10 @@ class RoutingServer(GenServer):
 
     # Messages of peers
 
-    def _handle(self, sender: Contact, message: DhtMessage) -> DhtReply:
+    def _handle(self, sender: Contact, message: DhtMessage) -> DhtReply | None:
         self._handled += 1
+        if sender.node_id is None and not self._is_open:
+            raise RefusedError("no_node_id", "who sends this did not say who it is")
         self._heard_from(sender)
         match message:
             case FindNode(target=target, request_id=request_id):
@@ -302,18 +352,19 @@ class RoutingServer(GenServer):
                     return FindValueReply(result="nodes", nodes=nodes, request_id=request_id)
                 return FindValueReply(result="value", value=values, nodes=nodes, request_id=request_id)
             case Store(key=key, value=value, request_id=request_id):
-                self._keep(sender.node_id, NodeId.normalize(key), value)
-                return StoreReply(request_id=request_id)
+                self._keep(sender_of(sender), NodeId.normalize(key), value)
+                return None if self._is_open else StoreReply(request_id=request_id)  # spec/wire.md: nothing
 
     def _closest(self, target: NodeId, sender: Contact) -> tuple[NodeInfo, ...]:
-        table = self.contacts.table
-        return node_infos_of(table.closest(target, self._config.buckets.k, without=sender.node_id))
+        count = self._config.buckets.k
+        nearest = self.contacts.table.closest(target, count, without=sender.node_id)
+        if self._is_open:
+            nearest = self._guests.among(nearest, target, count, self._system.now())
+        return node_infos_of(nearest)
 
-    def _keep(self, sender: NodeId | None, key: NodeId, value: Value) -> None:
+    def _keep(self, sender: Hashable, key: NodeId, value: Value) -> None:
         """Keep what a peer has sent. Of an older one than there is, it is told nothing: the newer one is kept."""
         now, now_ms = self._system.now(), self._now_ms()
-        if sender is None:
-            raise RefusedError("no_node_id", "who sends this did not say who it is")
         self._check(self._senders.sent(sender, now))
         record = Record.from_value(key, value, security=self._config.security, now_ms=now_ms)
         slot = record.key, record.owner
@@ -325,6 +376,7 @@ class RoutingServer(GenServer):
             self._senders.brought(sender, slot, now)
         match put:
             case Stored() | Refreshed():
+                self._jobs.changed(key)
                 self.upkeep.replication.heard(record, now, self._system.random)
             case RecordRefused(RecordRefusal.FULL):
                 raise OverloadedError("records")
@@ -341,12 +393,14 @@ class RoutingServer(GenServer):
     # Contacts
 
     def _heard_from(self, sender: Contact) -> None:
-        """Take note of who has called this node over a verified connection."""
+        """Take note of who has called this node."""
         now = self._system.now()
         if sender.node_id is None or sender.endpoint is None:
             return  # whom nobody can dial asks, and keeps nothing for others
         if self.contacts.is_fresh(sender, now):
             return
+        if self._is_open:
+            self._guests.heard(sender.node_id, sender, now)
         match self.contacts.heard_of(sender):
             case AskFirst():
                 self._pings.ask_newcomer(sender, sender.node_id, now)
@@ -361,7 +415,7 @@ class RoutingServer(GenServer):
             return
         match self.contacts.seen(contact, now):
             case Added():
-                self.upkeep.met(contact, node_id)
+                self.upkeep.met(contact, node_id, now, self._now_ms())
                 if was_alone:
                     self._round_at = -inf  # join at once
             case PingFirst(oldest):
@@ -394,8 +448,13 @@ class RoutingServer(GenServer):
         except SupervisorsError:
             self._ping_failed(ping, Verdict.LATER)
         else:
-            self._pings.done(ping)
+            self._ping_done(ping)
             self._ping_answered(ping, reply)
+
+    def _ping_done(self, ping: Ping) -> None:
+        self._pings.done(ping)
+        if ping.contact.node_id is not None:
+            self.contacts.asked(ping.contact.node_id)
 
     def _ping_answered(self, ping: Ping, reply: Message | None) -> None:
         contact, now = ping.contact, self._system.now()
@@ -413,11 +472,10 @@ class RoutingServer(GenServer):
 
     def _found_out(self, ping: Ping, answer: FindNodeReply | None) -> None:
         """Ask who has answered at an endpoint once more, by the id that it says it has."""
-        if answer is None or answer.node_id is None:
+        node_id = None if answer is None else self._id_of(ping.contact, answer)
+        if node_id is None:
             self._not_found(ping)
-            return
-        node_id = NodeId.normalize(answer.node_id)
-        if node_id == self._node_id:
+        elif node_id == self._node_id:
             self._is_self(ping)
         elif not self._pings.ask(replace(ping, contact=Contact(ping.contact.endpoint, node_id), attempt=1)):
             self._not_found(ping)
@@ -427,7 +485,7 @@ class RoutingServer(GenServer):
         if verdict is Verdict.LATER and ping.attempt <= self._config.max_retries:
             send_after(self._config.retry_after, self.actor_ref, _PingAgain(ping))
             return
-        self._pings.done(ping)
+        self._ping_done(ping)
         node_id = ping.contact.node_id
         if verdict is Verdict.SELF:
             self._is_self(ping)
@@ -437,6 +495,12 @@ class RoutingServer(GenServer):
         elif node_id is not None and verdict is Verdict.SILENT:
             self._lost(node_id, now)
         self._not_found(ping)
+
+    def _id_of(self, contact: Contact, answer: FindNodeReply) -> NodeId | None:
+        """Return who has answered at an endpoint. One of v0.8 does not say, and has an id here by where it is."""
+        if answer.node_id is not None:
+            return NodeId.normalize(answer.node_id)
+        return NodeId.of(str(contact.endpoint).encode()) if self._is_open else None
 
     def _not_found(self, ping: Ping) -> None:
         if ping.bootstrap is not None:
@@ -456,7 +520,7 @@ class RoutingServer(GenServer):
 
     def _round(self) -> None:
         now = self._round_at = self._system.now()
-        room = self._config.max_upkeep - self._jobs.upkeep
+        room = self._jobs.room(JobKind.UPKEEP, self._config.max_upkeep)
         due = self.upkeep.round(now, self._now_ms(), self._system.random, room)
         for endpoint in due.endpoints:
             ping = Ping(Contact(endpoint), bootstrap=endpoint, is_way_back=True)
@@ -465,15 +529,28 @@ class RoutingServer(GenServer):
         for contact in due.former:
             self._pings.ask(Ping(contact, is_way_back=True))
         for job in due.jobs:
-            self._jobs.start_upkeep(job)
+            self._jobs.start_upkeep(job, JobKind.UPKEEP)
+
+    def _publish(self) -> None:
+        now = self._published_at = self._system.now()
+        room = self._jobs.room(JobKind.PUBLICATION, self._config.max_publishing)
+        for job in self.upkeep.publications(now, self._now_ms(), self._system.random, room):
+            self._jobs.start_upkeep(job, JobKind.PUBLICATION)
+
+    def _job_done(self, job: Job, *, has_failed: bool) -> None:
+        self.upkeep.done(job, self._system.now(), self._now_ms(), self._system.random, has_failed=has_failed)
 
     def _job_failed(self, job: Job) -> None:
-        self.upkeep.done(job, self._system.now(), self._system.random, has_failed=True)
+        self._job_done(job, has_failed=True)
 
     def _schedule(self) -> None:
         """Have a round of upkeep when there is something to do, and not too soon after the last one."""
-        due_at = self.upkeep.next_due(self._system.now(), self._now_ms())
-        self._wake.set(max(due_at, self._round_at + self._config.upkeep_interval), self._system.now())
+        config, now, now_ms = self._config, self._system.now(), self._now_ms()
+        self._wake.set(max(self.upkeep.next_due(now, now_ms), self._round_at + config.upkeep_interval), now)
+        publication_at = self.upkeep.next_publication(now, now_ms)
+        self._publication.set(max(publication_at, self._published_at + config.publish_interval), now)
+        if self._joiners:
+            self._tell_joiners()
 
     def _now_ms(self) -> int:
         """Return the wall clock's time, that never runs backwards here."""
@@ -494,10 +571,13 @@ class RoutingServer(GenServer):
         self.contacts.remember(each.contact for each in saved.contacts)
         if not len(self.contacts):
             self.upkeep.isolated(now)
+            self._round_at = -inf  # ask them at once
 
     def _save_record(self, key: NodeId, record: Record | None) -> None:
         if self._config.data_dir is not None:
             cast(ROUTING_KEEPER, SaveRecord(key, record))
 
     def _save_contacts(self) -> None:
+        if self._loading is not None:
+            return  # those that are saved are not here yet
         cast(ROUTING_KEEPER, SaveContacts(self.contacts.snapshot(self._system.now()), self._now_ms()))

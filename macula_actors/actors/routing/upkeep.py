@@ -30,6 +30,7 @@ MAX_GIFTS: Final = 64  # newcomers that wait for their records; replication sees
 KEYS_A_ROUND: Final = 2000  # that are looked at for a newcomer; 2 us each, 30 us those that this node is closest to
 JITTER: Final = 0.5  # part of an interval by which it may be shorter, at random
 FORMER_A_ROUND: Final = 8  # lost contacts that are asked at once
+UNASKED_A_ROUND: Final = 32  # of those from disk, that have not been asked yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Upkeep:
     """When what is to be done. Instants named ``now`` are monotonic seconds, ``now_ms`` milliseconds since 1970.
 
     Args:
-        config: how often, and how much. ``republish.max_batch`` bounds the jobs of a round.
+        config: how often, and how much. ``republish.max_batch`` bounds the jobs of a round, publications apart.
         contacts: the routing table; with contacts that were known before, the node joins by them.
         records: what the node keeps.
         own: what it publishes.
@@ -96,10 +97,25 @@ class Upkeep:
         )
         return min(alone, self._next_job(now)) if len(self._contacts) else alone
 
-    def met(self, contact: Contact, node_id: NodeId) -> None:
+    def publications(self, now: float, now_ms: int, rng: Random, most: int) -> list[Job]:
+        """Return up to ``most`` jobs that store own records again, which are sealed anew: also if nobody is there."""
+        records = self._own.due(now, now_ms, rng, most)
+        if len(self._contacts):
+            return [self.publication(record, now) for record in records]
+        for record in records:
+            self._own.stored(record.key, now, now_ms, rng)
+        return []
+
+    def next_publication(self, now: float, now_ms: int) -> float:
+        """Return when `publications` is to be asked next; minus infinity: as soon as may be; never: infinity."""
+        latest = now + self._config.clock_interval if len(self._own) else inf
+        return min(self._own.next_due(now, now_ms), latest)
+
+    def met(self, contact: Contact, node_id: NodeId, now: float, now_ms: int) -> None:
         """Take note that ``contact`` has come into the table: it may be a newcomer who should have some records."""
         if len(self._contacts) == 1:
             self.join(())
+            self._own.hurry(now, now_ms)
         if len(self._gifts) >= MAX_GIFTS or not self._records.stats().keys:
             return
         hand_over = HandOver(node_id, self._contacts.table, k=self._config.buckets.k)
@@ -112,13 +128,13 @@ class Upkeep:
         del self._starts[: -4 * self._config.buckets.k]
 
     def isolated(self, now: float) -> None:
-        """Take note that the table is empty."""
+        """Take note that the table is empty, or that there are lost contacts that have not been asked yet."""
         self.is_joined = False
         self._isolated_rounds = 0
         self._former_at = now
         self.joining.isolated(now)
 
-    def done(self, job: Job, now: float, rng: Random, *, has_failed: bool) -> None:
+    def done(self, job: Job, now: float, now_ms: int, rng: Random, *, has_failed: bool) -> None:
         """Take note that ``job`` is over."""
         match job.purpose:
             case Purpose.STORE if not has_failed and job.contacts:
@@ -126,26 +142,31 @@ class Upkeep:
                     self._contacts.table.looked_up(job.target, now, rng)
                 for record in job.records:
                     if record.owner == self._node_id:
-                        self._own.stored(record.key, now, rng)
+                        self._own.stored(record.key, now, now_ms, rng)
             case Purpose.FIND_NODE | Purpose.FIND_VALUE:
                 self._looked_up(job, now, rng, has_failed=has_failed)
             case _:
                 pass
 
-    def is_sure_of(self, key: NodeId, now: float) -> bool:
-        """Tell whether the nodes closest to ``key`` are known so well that a record may be stored without a lookup.
+    def publication(self, record: Record, now: float) -> Job:
+        """Return the job that stores an own record at others.
 
-        The lookup comes when it is stored again.
+        Where the closest nodes are known for certain it needs no lookup: the first of a neighbourhood looks it up for
+        all that are there, else 10,000 records took as many lookups each time.
         """
-        return self.is_joined and self._contacts.table.knows_closest(
-            key, self._config.locate.k, now, self._config.trust_for
-        )
+        job = self.job(Purpose.STORE, record.key, (record,))
+        return replace(job, is_direct=job.is_direct or self._is_sure_of(record.key, now))
 
     def job(self, purpose: Purpose, target: NodeId, records: Iterable[Record] = ()) -> Job:
         """Return a job that begins with the closest contacts of the table."""
         contacts = tuple(self._contacts.table.closest(target, self._config.locate.k))
         is_direct = purpose is Purpose.STORE and self._knows_all
         return Job(purpose=purpose, target=target, contacts=contacts, records=tuple(records), is_direct=is_direct)
+
+    def _is_sure_of(self, key: NodeId, now: float) -> bool:
+        return self.is_joined and self._contacts.table.knows_closest(
+            key, self._config.locate.k, now, self._config.trust_for
+        )
 
     @property
     def _knows_all(self) -> bool:
@@ -170,13 +191,11 @@ class Upkeep:
         if self._gifts or (self._is_join_due and self._refreshing is None):
             return now
         refresh_at = self._contacts.table.next_refresh() if self._refreshing is None else inf
-        return min(refresh_at, self._own.next_due(), self.replication.next_due())
+        return min(refresh_at, self.replication.next_due())
 
     def _jobs(self, now: float, now_ms: int, rng: Random) -> Iterator[Job]:
         if self._refreshing is None:
             yield from self._refresh(now, rng)
-        for record in self._own.due(now, now_ms, rng):
-            yield self.job(Purpose.STORE, record.key, (record,))
         for due in self.replication.due(now, now_ms, rng):
             records = (self._records.find(due.key, owner, now_ms) for owner in due.owners)
             yield self.job(Purpose.STORE, due.key, [record for record in records if record is not None])
@@ -215,6 +234,8 @@ class Upkeep:
     def _former(self, now: float, rng: Random) -> list[Contact]:
         if now < self._former_at:
             return []
+        if self._contacts.has_unasked:
+            return self._contacts.former(UNASKED_A_ROUND, rng)
         if len(self._contacts):
             self._former_at = now + self._config.refresh_after * (1 - JITTER * rng.random())
         else:

@@ -16,6 +16,7 @@ from macula_actors.actors.rpc.worker import RpcWorker
 from macula_actors.actors.rpc.workers import Workers
 from macula_actors.config import RpcConfig
 from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.rpc.failure import Code, failure
 from macula_actors.core.wire.messages import Call, Cancel, Reply, RpcRoute
 from macula_actors.errors import OverloadedError, RefusedError
@@ -78,6 +79,7 @@ class RpcHandler(GenServer):
         self.config = config
         self._system = System.current()
         self._node_id = config.identity.node_id
+        self._is_json = config.security is Security.OPEN  # whoever calls: no node knows of which version all others are
         self._workers = Workers(config.max_workers, config.max_queued)
         self._starting: set[RequestId] = set()
         self._adoption: RequestId | None = None
@@ -167,10 +169,12 @@ class RpcHandler(GenServer):
     def _inbound(self, inbound: Inbound, from_: From) -> Answer | NoReply | Refuse:
         match inbound.message:
             case Call() as call:
-                work = Invoke(call, self._deadline(call), not inbound.peer.verified, inbound)
+                work = Invoke(call, self._deadline(call), self._is_json, inbound)
                 return self._submit((inbound.connection, call.call_id), work, from_)
             case RpcRoute(payload=Call() as call) as route:
                 return self._routed(inbound, route, call, from_)
+            case RpcRoute(payload=Reply() as reply) as route if self._is_json:
+                return self._replied(route, reply)
             case Cancel(call_id=call_id):
                 self._cancel((inbound.connection, call_id))
                 return Answer(None)
@@ -178,21 +182,31 @@ class RpcHandler(GenServer):
                 return Refuse(RefusedError("unsupported", f"a {type(message).__name__} is not asked for"))
 
     def _routed(self, inbound: Inbound, route: RpcRoute, call: Call, from_: From) -> NoReply | Refuse:
-        previous_hop = inbound.peer.node_id
-        if previous_hop is None:
-            return Refuse(RefusedError(Code.NOT_PERMITTED, "who sends this did not say who it is"))
-        if route.hop_count == 0 and NodeId.normalize(route.source_node_id) != previous_hop:
+        source = NodeId.normalize(route.source_node_id)
+        previous_hop = inbound.peer.node_id or source  # v0.8 passes it on without saying who it is
+        if route.hop_count == 0 and source != previous_hop:
             return Refuse(RefusedError(Code.NOT_PERMITTED, "the source is another node, and there was no hop between"))
         if route.max_hops > self.config.max_hops:
             route = replace(route, max_hops=self.config.max_hops)
         deadline, destination = self._deadline(call), NodeId.normalize(route.destination_node_id)
         work: Work
         if destination == self._node_id:
-            work = Invoke(call, deadline, not inbound.peer.verified, inbound, route)
+            work = Invoke(call, deadline, self._is_json, inbound, route)
         else:
             self._counts["forwarded"] += 1
             work = Forward(route, call, deadline, previous_hop, connected=self._connected.keys())
         return self._submit((inbound.connection, call.call_id), work, from_)
+
+    def _replied(self, route: RpcRoute, reply: Reply) -> Answer | Refuse:
+        """Take the reply to a call of this node's own, which v0.8 sends by itself, not on the stream of the call."""
+        key = None, reply.call_id
+        job = self._workers.job(key)
+        is_own = NodeId.normalize(route.destination_node_id) == self._node_id
+        if job is None or not is_own or not isinstance(job.work, Forward):
+            return Refuse(RefusedError("unsupported", "a reply that this node does not wait for"))
+        self._workers.cancel(key)
+        self._settle(job, reply)
+        return Answer(None)
 
     def _route_out(self, request: RouteOut, from_: From) -> NoReply | Refuse:
         destination, call, deadline, json, max_hops, via = request
@@ -253,7 +267,11 @@ class RpcHandler(GenServer):
 
     def _end(self, job: Job, code: Code) -> None:
         """Answer a call that is not to be done, or no more; its handler is ended where it waits."""
-        job.from_.reply(_reply(job.work, code, self._node_id))
+        self._settle(job, _reply(job.work, code, self._node_id))
+
+    @staticmethod
+    def _settle(job: Job, answer: Reply | RpcRoute) -> None:
+        job.from_.reply(answer)
         if job.worker is not None:
             exit_signal(job.worker, Shutdown("call ended"))
 

@@ -27,6 +27,7 @@ from macula_actors.errors import (
     RemoteProtocolError,
 )
 from macula_actors.messages.gateway import CallForClient, relay
+from macula_actors.messages.handling import handled_until
 from macula_actors.messages.names import (
     GATEWAY_MESH,
     GATEWAY_RPC,
@@ -65,6 +66,7 @@ __all__ = ["RpcWorker"]
 CANDIDATES: Final = 8  # next hops that are looked at
 
 _LATER: Final = NoReply()  # the answer
+_RAISED: Final = (Exception, SystemExit)  # by a handler: nothing that it raises ends more than its call
 
 
 class RpcWorker(GenServer):
@@ -133,9 +135,10 @@ class RpcWorker(GenServer):
             return self._failed(work, failure_of(error))
         if isinstance(handler, Ref):
             return call(handler, args, None)
+        handled_until.set((self._system, work.deadline))
         try:
             result = handler(args)
-        except Exception as error:
+        except (*_RAISED, asyncio.CancelledError) as error:
             return self._failed(work, handler_failure(error))
         return result if hasattr(result, "__await__") else self._succeeded(work, result)
 
@@ -153,7 +156,11 @@ class RpcWorker(GenServer):
         try:
             async with limit:
                 value = await result
-        except Exception as error:
+        except asyncio.CancelledError as error:
+            if _is_being_ended():
+                raise
+            self._answer(work, from_, self._failed(work, handler_failure(error)))
+        except _RAISED as error:
             is_late = limit.expired() and isinstance(error, TimeoutError)
             self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else _failure_in(error)))
         else:
@@ -276,7 +283,13 @@ def _reply_in(answer: Message, work: Forward) -> Reply:
             raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
 
 
-def _failure_in(error: Exception) -> Failure:
+def _is_being_ended() -> bool:
+    """Tell whether it is this process that is cancelled. Else it is what its handler waited for that was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _failure_in(error: BaseException) -> Failure:
     """Return what tells the caller what a handler, or the process that is one, ended with."""
     match error:
         case ServerDownError(reason=NoProcess()):

@@ -109,6 +109,10 @@ class Workers:
             self._idle.remove(worker)
         self._doomed.discard(worker)
 
+    def job(self, key: Key) -> Job | None:
+        """Return the call ``key``, if there is one."""
+        return self._jobs.get(key)
+
     def cancel(self, key: Key) -> Job | None:
         """Take the call ``key`` out and return it, if there is one. Its worker, if it has one, is to be ended."""
         job = self._jobs.get(key)

@@ -95,11 +95,11 @@ class AdvertisementManager(GenServer):
 
     def _answer(self, request: object, from_: From) -> Reply | NoReply:
         match request:
-            case Advertise(procedure=procedure, handler=handler, ttl=ttl, metadata=metadata):
-                self._announcer.advertise(procedure, handler, ttl, metadata, from_)
+            case Advertise():
+                self._announcer.advertise(request, from_)
                 return NoReply()
-            case Unadvertise(procedure):
-                return NoReply() if self._announcer.unadvertise(procedure, from_) else Reply(value=False)
+            case Unadvertise(procedure, token):
+                return NoReply() if self._announcer.unadvertise(procedure, token, from_) else Reply(value=False)
             case GetActive():
                 return Reply(self._announcer.active)
             case _:

@@ -1,7 +1,7 @@
 """Has a node's advertisements stored, and deleted again, until that is done. Erlang: macula_advertisement_manager."""
 
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -18,10 +18,10 @@ from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.provider import advertisement
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import CallTimeoutError, MaculaError, OverloadedError, QuorumError
-from macula_actors.messages.advertisement import Advertisement
+from macula_actors.messages.advertisement import Advertise, Advertisement
 from macula_actors.messages.names import ROUTING_SERVER, SERVICE_REGISTRY
 from macula_actors.messages.routing_server import DeleteRecord, StoreRecord
-from macula_actors.messages.service_registry import AdvertiseLocal, LocalHandler, Withdraw
+from macula_actors.messages.service_registry import AdvertiseLocal, Withdraw
 from supervisors import (
     From,
     RequestId,
@@ -101,34 +101,37 @@ class Announcer:
         """What is advertised."""
         return tuple(entry for entry in self._entries.values() if entry is not None)
 
-    def advertise(
-        self, procedure: str, handler: LocalHandler, ttl: int, metadata: Mapping[str, Value], from_: From
-    ) -> None:
-        """Register ``procedure``, and have it found by others; ``from_`` is answered when that is done.
+    def advertise(self, asked: Advertise, from_: From) -> None:
+        """Register a procedure, and have it found by others; ``from_`` is answered when that is done.
 
         Raises:
             LocalProtocolError: no record can be made of it. Nothing has been done.
             OverloadedError: there are too many. Nothing has been done.
         """
+        procedure = asked.procedure
         entry = Advertisement(
             procedure=procedure,
-            ttl=ttl,
-            metadata=metadata,
+            ttl=asked.ttl,
+            metadata=asked.metadata,
             endpoint=self._config.endpoint,
             gateways=self._gateways or (),
+            token=asked.token,
         )
         self._require_record(entry)
         self._require_room(procedure)
         before, self._entries[procedure] = self._entries.get(procedure), entry
         job = Job(_Step.REGISTER, procedure, entry, from_, before)
-        self._start(job, AdvertiseLocal(procedure, handler, metadata), SERVICE_REGISTRY)
+        self._start(job, AdvertiseLocal(procedure, asked.handler, asked.metadata), SERVICE_REGISTRY)
 
-    def unadvertise(self, procedure: str, from_: From) -> bool:
-        """Withdraw ``procedure``, and have others forget it; return False if it is not advertised.
+    def unadvertise(self, procedure: str, token: object, from_: From) -> bool:
+        """Withdraw ``procedure``, and have others forget it; return False if it is not, or not with ``token``.
 
         ``from_`` is answered when it is done.
         """
         if procedure not in self._entries:
+            return False
+        entry = self._entries[procedure]
+        if token is not None and entry is not None and entry.token is not token:
             return False
         self._entries[procedure] = None
         self._withdraw(procedure, from_)

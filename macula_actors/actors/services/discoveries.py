@@ -11,10 +11,11 @@ from typing import Final
 from macula_actors.config import ServiceConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
-from macula_actors.errors import CallTimeoutError, MaculaError, OverloadedError
+from macula_actors.errors import CallTimeoutError, CrashedError, MaculaError, OverloadedError
 from macula_actors.messages.names import ROUTING_SERVER
 from macula_actors.messages.routing_server import LookUpValue
 from supervisors import (
+    Crashed,
     From,
     RequestId,
     ServerDownError,
@@ -34,10 +35,11 @@ RETRY_AFTER: Final = 0.05  # seconds that RoutingServer is given to be restarted
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """Who waits for providers; if ``is_choice``, in the order in which to try them."""
+    """Who waits for providers, since an instant and until another; if ``is_choice``, in the order to try them in."""
 
     from_: From
     is_choice: bool
+    since: float
     until: float
 
 
@@ -54,11 +56,12 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a lookup, for those who still wait: records, or an error."""
+    """What came of a lookup, for those who still wait: records, or an error. RoutingServer was asked ``asked_at``."""
 
     procedure: str
     outcome: tuple[Record, ...] | Exception
     waiting: tuple[Waiter, ...]
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,21 +102,40 @@ class Discoveries:
         """How many wait."""
         return sum(waiter.from_.is_waiting for lookup in self._lookups.values() for waiter in lookup.waiting)
 
-    def wait(self, procedure: str, from_: From, *, is_choice: bool) -> None:
-        """Have ``from_`` wait for the lookup of ``procedure``, which is begun if there is none.
+    def wait(self, procedure: str, from_: From, *, is_choice: bool, rest: float) -> None:
+        """Have ``from_`` wait for the lookup of ``procedure``, which is begun in ``rest`` seconds if there is none.
 
         Raises:
             OverloadedError: too many wait, or too many lookups are under way.
         """
         lookup = self._lookups.get(procedure)
         self._require_room(is_new=lookup is None)
-        until = self._system.now() + self._config.discovery_timeout
+        now = self._system.now()
+        waiter = Waiter(from_, is_choice, now, now + self._config.discovery_timeout)
         if lookup is None:
-            lookup = self._lookups[procedure] = Lookup(procedure)
-            self._set_timer(lookup, until)
+            self._begin(procedure, deque([waiter]), rest)
+        else:
+            lookup.waiting.append(waiter)
+            self._places += 1
+
+    def look_again(self, found: Found, rest: float) -> tuple[Waiter, ...]:
+        """Look up again what was not ``found``, in ``rest`` seconds, for those who came after RoutingServer was asked.
+
+        Others may have advertised it meanwhile. Returns those for whom it is true that it was not found.
+        """
+        late = deque(waiter for waiter in found.waiting if waiter.since > found.asked_at)
+        if late:
+            self._begin(found.procedure, late, rest)
+        return tuple(waiter for waiter in found.waiting if waiter.since <= found.asked_at)
+
+    def _begin(self, procedure: str, waiting: deque[Waiter], rest: float) -> None:
+        lookup = self._lookups[procedure] = Lookup(procedure, waiting)
+        self._places += len(waiting)
+        self._set_timer(lookup, waiting[0].until)
+        if rest > 0:
+            send_after(rest, current(), AskAgain(lookup))
+        else:
             self._ask(lookup)
-        lookup.waiting.append(Waiter(from_, is_choice, until))
-        self._places += 1
 
     def answered(self, reqid: RequestId) -> Found | None:
         """Return what has come of a lookup; None if nobody needs it, or RoutingServer is to be asked again."""
@@ -123,13 +145,15 @@ class Discoveries:
         lookup.reqid = None
         try:
             outcome: tuple[Record, ...] | Exception = reqid.result()
-        except ServerDownError:
-            send_after(RETRY_AFTER, current(), AskAgain(lookup))
-            return None
+        except ServerDownError as error:
+            if not isinstance(error.reason, Crashed):
+                send_after(RETRY_AFTER, current(), AskAgain(lookup))
+                return None
+            outcome = CrashedError(ROUTING_SERVER, error.reason.error)  # at this very lookup, perhaps
         except (MaculaError, SupervisorsError) as error:
             outcome = error
         self._end(lookup)
-        return Found(lookup.procedure, outcome, tuple(lookup.waiting))
+        return Found(lookup.procedure, outcome, tuple(lookup.waiting), lookup.asked_at)
 
     def ask_again(self, lookup: Lookup) -> None:
         """Ask RoutingServer again, if somebody still waits."""

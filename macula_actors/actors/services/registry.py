@@ -14,7 +14,7 @@ from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.provider import Provider, providers_in
 from macula_actors.core.rpc.selector import Selector
-from macula_actors.core.rpc.service_book import Cached, Service, ServiceBook
+from macula_actors.core.rpc.service_book import REST, Cached, Service, ServiceBook
 from macula_actors.errors import MaculaError
 from macula_actors.messages.advertisement import Changed
 from macula_actors.messages.names import ADVERTISEMENT_MANAGER, TABLES
@@ -184,8 +184,7 @@ class ServiceRegistry(GenServer):
         cached = self._cached(procedure)
         if cached is None:
             return None
-        if cached:
-            self._known[procedure] = _Known(cached, now + LOOK_AGAIN)
+        self._known[procedure] = _Known(cached, now + LOOK_AGAIN)
         return self._ordered(procedure, cached)
 
     def handler_now(self, procedure: str) -> object:
@@ -227,7 +226,8 @@ class ServiceRegistry(GenServer):
         cached = None if refresh else self._cached(procedure)
         if cached is not None:
             return Reply(self._ordered(procedure, cached) if is_choice else cached)
-        self._discoveries.wait(procedure, from_, is_choice=is_choice)
+        rest = self._book.rest(procedure, self._system.now())
+        self._discoveries.wait(procedure, from_, is_choice=is_choice, rest=rest)
         self._misses += 1
         return NoReply()
 
@@ -243,7 +243,8 @@ class ServiceRegistry(GenServer):
             return
         providers = providers_in(found.outcome, found.procedure)
         self._book.store(found.procedure, providers, self._system.now())
-        for waiter in found.waiting:
+        answered = found.waiting if providers else self._discoveries.look_again(found, REST)
+        for waiter in answered:
             waiter.from_.reply(self._ordered(found.procedure, providers) if waiter.is_choice else providers)
 
     def _ordered(self, procedure: str, providers: tuple[Provider, ...]) -> tuple[Provider, ...]:

@@ -248,8 +248,6 @@ def _address_of(host: str) -> str | int | None:
         address = ip_address(host)
     except ValueError:
         return host
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     if address.is_loopback:
         return None  # only this machine's processes are there
     return int(address) >> _PREFIX_SHIFT if isinstance(address, IPv6Address) else str(address)

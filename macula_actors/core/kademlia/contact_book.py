@@ -5,6 +5,7 @@ two halves of a network that had lost each other come together again, and a node
 """
 
 from collections.abc import Iterable, MutableMapping
+from itertools import islice
 from random import Random
 from typing import Final, NamedTuple
 
@@ -42,6 +43,7 @@ class ContactBook:
         self._saved: Final = saved
         self._max_former: Final = max_former
         self._former: dict[NodeId, Contact] = {}  # lost last at the end
+        self._unasked: dict[NodeId, None] = {}  # of those, from disk
         for node_id, known in sorted(saved.items(), key=lambda item: item[1].seen_at):
             if not isinstance(table.seen(known.contact, min(known.seen_at, now)), Added):
                 del saved[node_id]
@@ -53,6 +55,15 @@ class ContactBook:
     def has_former(self) -> bool:
         """Whether any of the lost is remembered."""
         return bool(self._former)
+
+    @property
+    def has_unasked(self) -> bool:
+        """Whether there are some, from an earlier life, of whom it is not known yet whether they are there."""
+        return bool(self._unasked)
+
+    def asked(self, node_id: NodeId) -> None:
+        """Take note that a contact was asked, and has answered or is silent."""
+        self._unasked.pop(node_id, None)
 
     def is_fresh(self, contact: Contact, now: float) -> bool:
         """Tell whether `seen` would change nothing, since ``contact`` was seen a moment ago."""
@@ -81,20 +92,23 @@ class ContactBook:
 
     def remove(self, node_id: NodeId, now: float) -> Evicted | None:
         """Take a contact out of the table, and out of mind."""
-        self._former.pop(node_id, None)
+        self._forget(node_id)
         decision = self.table.remove(node_id)
         if decision is not None:
             self._dropped(node_id, decision, now)
         return decision
 
     def remember(self, contacts: Iterable[Contact]) -> None:
-        """Have ``contacts`` asked as the lost ones are."""
+        """Have ``contacts`` asked as the lost ones are, and before those."""
         for contact in contacts:
             if contact.node_id is not None and contact.node_id not in self.table:
+                self._unasked[contact.node_id] = None
                 self._remember(contact.node_id, contact)
 
     def former(self, most: int, rng: Random) -> list[Contact]:
-        """Return up to ``most`` of the lost, by chance."""
+        """Return up to ``most`` of the lost, by chance; first those that have not been asked yet."""
+        if self._unasked:
+            return [self._former[node_id] for node_id in islice(self._unasked, most)]
         return rng.sample(list(self._former.values()), min(most, len(self._former)))
 
     def snapshot(self, now: float) -> tuple[SavedContact, ...]:
@@ -102,7 +116,7 @@ class ContactBook:
         return tuple(SavedContact(known.contact, now - known.seen_at) for known in self._saved.values())
 
     def _keep(self, node_id: NodeId, contact: Contact, now: float) -> None:
-        self._former.pop(node_id, None)
+        self._forget(node_id)
         before = self._saved.get(node_id)
         # One that came without an endpoint keeps the one it had.
         kept = before.contact if contact.endpoint is None and before is not None else contact
@@ -118,4 +132,8 @@ class ContactBook:
         self._former.pop(node_id, None)
         self._former[node_id] = contact
         if len(self._former) > self._max_former:
-            del self._former[next(iter(self._former))]
+            self._forget(next(iter(self._former)))
+
+    def _forget(self, node_id: NodeId) -> None:
+        self._former.pop(node_id, None)
+        self._unasked.pop(node_id, None)

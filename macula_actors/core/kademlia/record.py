@@ -18,11 +18,12 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Final, Self, TypeAlias
 
 from macula_actors.core.kademlia.canonical import canonical
+from macula_actors.core.kademlia.keys import key_from
 from macula_actors.core.kademlia.node_id import ID_BYTES, NodeId
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.peer.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
 from macula_actors.core.wire.fields import AnyValue, Boolean, Integer, Octets, read, write
-from macula_actors.core.wire.values import Value, unpack
+from macula_actors.core.wire.values import Value, as_bin, unpack
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
@@ -31,11 +32,13 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "MAX_SEQUENCE",
     "MAX_TTL",
+    "MAX_V08_PAYLOAD_BYTES",
     "MIN_TTL",
     "RECORD_OVERHEAD_BYTES",
     "Record",
     "Row",
     "Version",
+    "for_v08",
     "next_sequence",
 ]
 
@@ -45,6 +48,7 @@ DEFAULT_TTL: Final = 300  # seconds; macula_service_registry
 MAX_SEQUENCE: Final = 2**63 - 1
 MAX_PAYLOAD_BYTES: Final = 8192 - 256  # with what is around it, a record has at most 8 KiB
 RECORD_OVERHEAD_BYTES: Final = 256  # at most, around the payload on the wire; 214 to 225 are usual
+MAX_V08_PAYLOAD_BYTES: Final = 768  # spec/wire.md: v0.8 takes STOREs of 1,100 bytes, of which 76 are around the record
 CLOCK_SKEW_MS: Final = 300_000  # by which the clocks of two nodes may differ
 
 _MS: Final = 1000  # in a second
@@ -54,6 +58,7 @@ _Instant: TypeAlias = Annotated[int, Integer(0, 2**63 - 1)]
 
 Version: TypeAlias = tuple[bool, int, int, bytes]
 Row: TypeAlias = tuple[bytes, bytes, bytes, int, int, int, bytes, bytes]
+_ROW_TYPES: Final = (bytes, bytes, bytes, int, int, int, bytes, bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +109,7 @@ class Record:
     ) -> Self:
         """Return a record of ``payload``, signed; of None, a tombstone.
 
-        Where v0.8 is to read it, give `macula_actors.core.wire.values.as_bin` of the payload: str and bin are two
-        things here.
+        Where v0.8 is to read it, give `for_v08` of the payload.
 
         Args:
             identity: the owner.
@@ -116,10 +120,12 @@ class Record:
             ttl: MIN_TTL to MAX_TTL seconds.
 
         Raises:
-            LocalProtocolError: ``bad_value``, ``bad_ttl``, ``bad_sequence`` or ``record_too_large``.
+            LocalProtocolError: ``bad_key``, ``bad_value``, ``bad_ttl``, ``bad_sequence`` or ``record_too_large``.
         """
-        if not MIN_TTL <= ttl <= MAX_TTL:
-            raise LocalProtocolError("bad_ttl", f"a record lives {MIN_TTL} to {MAX_TTL} seconds, not {ttl}")
+        key = key_from(key)
+        if type(ttl) is not int or not MIN_TTL <= ttl <= MAX_TTL:
+            detail = f"a record lives {MIN_TTL} to {MAX_TTL} whole seconds, not {ttl!r}"
+            raise LocalProtocolError("bad_ttl", detail)
         if not 0 <= sequence <= MAX_SEQUENCE:
             raise LocalProtocolError("bad_sequence", f"a sequence is 0 to {MAX_SEQUENCE}, not {sequence}")
         packed = b"" if payload is None else canonical(payload)
@@ -183,12 +189,16 @@ class Record:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the record that `to_row` wrote. Nothing is checked: `verify`.
+        """Return the record that `to_row` wrote. The signature is not checked: `verify`.
 
         Raises:
-            ValueError: the key or the owner has not 32 bytes.
+            ValueError: the key or the owner has not 32 bytes, or a field is of another type or out of range.
         """
+        if tuple(map(type, row)) != _ROW_TYPES:
+            raise ValueError(f"a row of {', '.join(type(each).__name__ for each in row)} is no record")
         key, owner, public_key, sequence, ttl, expires_at, packed, signature = row
+        if not MIN_TTL <= ttl <= MAX_TTL or not 0 <= sequence <= MAX_SEQUENCE or not 0 <= expires_at <= MAX_SEQUENCE:
+            raise ValueError(f"a ttl of {ttl}, a sequence of {sequence}, an expiry of {expires_at}: one is no record's")
         return cls(
             key=NodeId(key),
             owner=NodeId(owner),
@@ -317,6 +327,23 @@ class Record:
 def next_sequence(latest: Record | None, now_ms: int) -> int:
     """Return the sequence for what replaces ``latest``: the time, so that it grows even if ``latest`` was forgotten."""
     return now_ms if latest is None else max(latest.sequence + 1, now_ms)
+
+
+def for_v08(payload: Value, *, is_short: bool) -> Value:
+    """Return ``payload`` with each text as bin, since v0.8 reads a str as a list of numbers.
+
+    ``is_short``: whether one is refused that v0.8 would not keep. It says nothing to a STORE that is too long.
+
+    Raises:
+        LocalProtocolError: ``record_too_large``, or ``bad_value``.
+    """
+    canonical(payload)  # what can't be sent can't be gone through either
+    texts = as_bin(payload)
+    length = len(canonical(texts))
+    if is_short and length > MAX_V08_PAYLOAD_BYTES:
+        detail = f"a payload of {length} bytes; v0.8 reads {MAX_V08_PAYLOAD_BYTES}, and this mesh is open to it"
+        raise LocalProtocolError("record_too_large", detail)
+    return texts
 
 
 def _signed_bytes(key: NodeId, public_key: bytes, sequence: int, ttl: int, expires_at: int, packed: bytes) -> bytes:

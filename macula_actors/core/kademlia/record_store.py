@@ -15,7 +15,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final, TypeAlias
 
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.kademlia.record import CLOCK_SKEW_MS, MAX_TTL, Record, Row
+from macula_actors.core.kademlia.record import CLOCK_SKEW_MS, MAX_TTL, RECORD_OVERHEAD_BYTES, Record, Row
 from macula_actors.core.kademlia.record_decisions import Ignored, Put, RecordRefusal, Refreshed, Refused, Stored
 from macula_actors.core.peer.handshake import Security
 from macula_actors.errors import RemoteProtocolError
@@ -34,11 +34,11 @@ class RecordLimits:
 
     Args:
         max_per_key: records under one key.
-        max_per_owner: records of one node.
+        max_per_owner: records of one node; and as many tombstones, of which the oldest goes for the next.
         max_records: in all; a mapping from outside must have room for as many.
         max_bytes: in all, as long as the records are on the wire. In memory one takes about 1 KiB more.
         max_bytes_per_key: so that all of them fit into one FIND_VALUE_REPLY.
-        max_bytes_per_owner: of one node.
+        max_bytes_per_owner: of one node, without its tombstones.
         max_record_bytes: of one record.
         max_ttl: seconds that a record is kept after it was last heard of, however late it expires.
         clock_skew_ms: by which a record may have been made in the future.
@@ -48,11 +48,11 @@ class RecordLimits:
     """
 
     max_per_key: int = 64
-    max_per_owner: int = 1024
+    max_per_owner: int = 16_384  # all services and subscriptions of a node, were it alone with this one
     max_records: int = 100_000
     max_bytes: int = 64 * 1_048_576
     max_bytes_per_key: int = 524_288
-    max_bytes_per_owner: int = 4 * 1_048_576
+    max_bytes_per_owner: int = 16 * 1_048_576
     max_record_bytes: int = 8192
     max_ttl: int = MAX_TTL
     clock_skew_ms: int = CLOCK_SKEW_MS
@@ -126,6 +126,26 @@ class _Room:
 
 
 @dataclass(slots=True)
+class _Owned:
+    """What is of one owner: its records, and the keys of its tombstones, the oldest first."""
+
+    usage: _Usage = field(default_factory=_Usage)
+    tombstones: dict[NodeId, None] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        if record.is_tombstone:
+            self.tombstones[record.key] = None
+        else:
+            self.usage.add(1, record.length)
+
+    def remove(self, record: Record) -> None:
+        if record.is_tombstone:
+            del self.tombstones[record.key]
+        else:
+            self.usage.add(-1, -record.length)
+
+
+@dataclass(slots=True)
 class _Shelf:
     """What is under one key: the owners, who came last at the end."""
 
@@ -158,7 +178,7 @@ class RecordStore:
         self._security: Final = security
         self._table: Final[MutableMapping[Slot, Held]] = {} if table is None else table
         self._shelves: Final[dict[NodeId, _Shelf]] = {}
-        self._owners: Final[dict[NodeId, _Usage]] = {}
+        self._owners: Final[dict[NodeId, _Owned]] = {}
         self._all: Final = _Usage()
         # One item a slot, at or before the instant it is forgotten; items of evicted slots are stale.
         self._expiries: list[tuple[int, NodeId, NodeId]] = []
@@ -265,8 +285,10 @@ class RecordStore:
 
     def stats_of_owner(self, owner: NodeId) -> RecordStats:
         """Return how much there is of ``owner``, under as many keys as records, tombstones counted."""
-        usage = self._owners.get(owner, _Usage())
-        return RecordStats(usage.records, int(bool(usage.records)), usage.records, usage.length)
+        owned = self._owners.get(owner, _Owned())
+        records = owned.usage.records + len(owned.tombstones)
+        length = owned.usage.length + len(owned.tombstones) * RECORD_OVERHEAD_BYTES
+        return RecordStats(records, int(bool(records)), records, length)
 
     def snapshot(self, owner: NodeId | None = None) -> list[Row]:
         """Return the records, of ``owner`` or all, as rows that a database can hold, in the order they came."""
@@ -313,18 +335,27 @@ class RecordStore:
 
     def _make_room(self, record: Record, held: Held | None, now_ms: int) -> list[Slot] | RecordRefusal:
         """Return what has to go for ``record``, which is to replace ``held``; or the limit that stands against it."""
-        limits = self._limits
         count, length = (1, record.length) if held is None else (0, record.length - held.record.length)
         if self._is_own(record):
             return self._evict(record, count, length, [])
-        usage = self._owners.get(record.owner, _Usage())
-        room = _Room(limits.max_per_owner, limits.max_bytes_per_owner, usage.records + count, usage.length + length)
-        if not room.is_enough:
+        going = self._clear_owner(record, held)
+        if going is None:
             return RecordRefusal.TOO_MANY_OF_OWNER
         dead = self._clear_key(record, count, length, now_ms)
         if dead is None:
             return RecordRefusal.TOO_MANY_FOR_KEY
-        return self._evict(record, count, length, dead)
+        return self._evict(record, count, length, going + dead)
+
+    def _clear_owner(self, record: Record, held: Held | None) -> list[Slot] | None:
+        """Return the tombstone of the owner that has to go for another one; None if there is no room for a record."""
+        limits, owned = self._limits, self._owners.get(record.owner, _Owned())
+        if record.is_tombstone:
+            is_full = record.key not in owned.tombstones and len(owned.tombstones) >= limits.max_per_owner
+            return [(next(iter(owned.tombstones)), record.owner)] if is_full else []
+        is_new = held is None or held.record.is_tombstone
+        records = owned.usage.records + is_new
+        length = owned.usage.length + record.length - (0 if held is None or is_new else held.record.length)
+        return [] if _Room(limits.max_per_owner, limits.max_bytes_per_owner, records, length).is_enough else None
 
     def _clear_key(self, record: Record, count: int, length: int, now_ms: int) -> list[Slot] | None:
         """Return the dead records that have to go from under the key; None if there is no room even so."""
@@ -350,7 +381,8 @@ class RecordStore:
             foreign = self._foreign(item[1])
             if foreign:
                 seen.append(item)
-                self._take(room, victims, (slot for slot in foreign if slot != (record.key, record.owner)))
+                kept = {(record.key, record.owner), *going}
+                self._take(room, victims, (slot for slot in foreign if slot not in kept))
             else:
                 self._ranked.discard(item[1])
         for item in seen:
@@ -396,8 +428,12 @@ class RecordStore:
             del shelf.owners[owner]
         shelf.owners[owner] = None
         growth = held.record.length - (0 if before is None else before.record.length)
-        for usage in (shelf.usage, self._owners.setdefault(owner, _Usage()), self._all):
+        for usage in (shelf.usage, self._all):
             usage.add(int(before is None), growth)
+        owned = self._owners.setdefault(owner, _Owned())
+        if before is not None:
+            owned.remove(before.record)
+        owned.add(held.record)
         if key not in self._ranked and not self._is_own(held.record):
             self._push_key(key)
 
@@ -406,11 +442,13 @@ class RecordStore:
         held = self._table.pop(slot)
         shelf = self._shelves[key]
         del shelf.owners[owner]
-        for usage in (shelf.usage, self._owners[owner], self._all):
+        for usage in (shelf.usage, self._all):
             usage.add(-1, -held.record.length)
         if not shelf.owners:
             del self._shelves[key]
-        if not self._owners[owner].records:
+        owned = self._owners[owner]
+        owned.remove(held.record)
+        if not owned.usage.records and not owned.tombstones:
             del self._owners[owner]
         return held
 

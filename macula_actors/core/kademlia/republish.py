@@ -34,30 +34,35 @@ class RepublishSettings:
             ``republish_after``, or holders send what the owner is about to send.
         jitter: part of the time by which it may be earlier, at random.
         retry_after: part of its ttl after which what was due is due again if nothing was heard.
+        spread: part of its ttl over which an owner spreads what is due together. With ``republish_after`` below
+            ``replicate_after`` less its jitter.
         min_interval: between two times, whatever the ttl.
         max_interval: as well. Paper, section 2.5: an hour.
-        max_batch: how much is due at once.
+        min_rate: records a second that an owner sends at least, of those that are due.
+        max_batch: how much of others' is due at once.
 
     Raises:
-        ValueError: a part is not above 0 and below 1, or the intervals or the batch are not above 0.
+        ValueError: a part is not above 0 and below 1, or the intervals, the rate or the batch are not above 0.
     """
 
     republish_after: float = 1 / 3
     replicate_after: float = 1 / 2
     jitter: float = 0.2
     retry_after: float = 1 / 12
+    spread: float = 1 / 24
     min_interval: float = 0.25
     max_interval: float = 3600.0
+    min_rate: float = 8.0
     max_batch: int = 64
 
     def __post_init__(self) -> None:
-        for part in (self.republish_after, self.replicate_after, self.jitter, self.retry_after):
+        for part in (self.republish_after, self.replicate_after, self.jitter, self.retry_after, self.spread):
             if not 0 < part < 1:
                 raise ValueError(f"a part of {part}; it is above 0 and below 1")
         if not 0 < self.min_interval <= self.max_interval:
             raise ValueError("the intervals are above 0, and the longest is no shorter than the shortest")
-        if self.max_batch <= 0:
-            raise ValueError(f"a batch of {self.max_batch}; it is above 0")
+        if self.max_batch <= 0 or self.min_rate <= 0:
+            raise ValueError(f"a batch of {self.max_batch}, {self.min_rate} a second; both are above 0")
 
     def interval(self, ttl: float, part: float, rng: Random) -> float:
         """Return the seconds until ``part`` of ``ttl`` has passed, with jitter."""
@@ -76,16 +81,18 @@ class Replicate:
 
 
 class RepublishPlan:
-    """When the owner of records seals and stores each of them again."""
+    """When the owner of records seals and stores each of them again: those first that expire first."""
 
     def __init__(self, settings: RepublishSettings | None = None) -> None:
         self._settings: Final = settings or RepublishSettings()
         self._timers: Final[_Timers[NodeId]] = _Timers()
         self._ttls: Final[dict[NodeId, int]] = {}
+        self._late: Final[_Late] = _Late(self._settings)
 
     def add(self, key: NodeId, ttl: int, at: float) -> None:
         """Begin at the instant ``at`` to publish what is under ``key``, for ``ttl`` seconds each time."""
         self._ttls[key] = ttl
+        self._late.cancel(key)
         self._timers.set(key, at)
 
     def published(self, key: NodeId, now: float, rng: Random) -> None:
@@ -100,17 +107,31 @@ class RepublishPlan:
         """Let what is under ``key`` expire."""
         self._ttls.pop(key, None)
         self._timers.cancel(key)
+        self._late.cancel(key)
 
-    def due(self, now: float, rng: Random) -> tuple[NodeId, ...]:
-        """Return the keys to publish now, what has waited longest first; tell `published` or `failed` of each."""
-        keys = tuple(self._timers.pop(now, self._settings.max_batch))
+    def hurry(self, now: float) -> None:
+        """Have all of it due now."""
+        for key in self._ttls:
+            if key not in self._late:
+                self._timers.set(key, now)
+
+    def due(self, now: float, rng: Random, most: int) -> tuple[NodeId, ...]:
+        """Return up to ``most`` keys to publish now; tell `published` or `failed` of each.
+
+        What is due together comes spread over calls, to be made often: see `RepublishSettings.spread`.
+        """
+        for key in self._timers.pop(now, len(self._ttls)):
+            ttl = self._ttls[key]
+            # It was sent a third of its ttl ago, if all went well.
+            self._late.add(key, ttl, now + ttl * (1 - self._settings.republish_after))
+        keys = self._late.take(now, most)
         for key in keys:
             self.failed(key, now, rng)
         return keys
 
     def next_due(self) -> float:
-        """Return when `due` next returns something; never: infinity."""
-        return self._timers.next_due()
+        """Return when `due` next has something to do; minus infinity: as soon as may be; never: infinity."""
+        return -inf if len(self._late) else self._timers.next_due()
 
     def __len__(self) -> int:
         return len(self._ttls)
@@ -118,6 +139,7 @@ class RepublishPlan:
     def _wait(self, key: NodeId, part: float, now: float, rng: Random) -> None:
         ttl = self._ttls.get(key)
         if ttl is not None:
+            self._late.cancel(key)
             self._timers.set(key, now + self._settings.interval(ttl, part, rng))
 
 
@@ -202,3 +224,51 @@ class _Timers(Generic[Item]):
             del self._instants[item]
             items.append(item)
         return items
+
+
+class _Late:
+    """Keys that are due and not sent yet.
+
+    Each adds a part to the rate at which they are sent, so that it is sent within about its spread, and those that
+    expire first come first: where there is no room for so many, only what has time waits.
+    """
+
+    def __init__(self, settings: RepublishSettings) -> None:
+        self._settings: Final = settings
+        self._timers: Final[_Timers[NodeId]] = _Timers()  # by the instant at which they expire
+        self._rates: Final[dict[NodeId, float]] = {}  # a second
+        self._rate = 0.0
+        self._credit = 0.0  # how many may be sent
+        self._at: float | None = None  # as of when; None: there was nothing to send
+
+    def __len__(self) -> int:
+        return len(self._rates)
+
+    def __contains__(self, key: NodeId) -> bool:
+        return key in self._rates
+
+    def add(self, key: NodeId, ttl: int, expires_at: float) -> None:
+        self.cancel(key)
+        self._timers.set(key, expires_at)
+        self._rates[key] = 1 / (ttl * self._settings.spread)
+        self._rate += self._rates[key]
+
+    def cancel(self, key: NodeId) -> None:
+        self._timers.cancel(key)
+        self._rate -= self._rates.pop(key, 0.0)
+
+    def take(self, now: float, most: int) -> tuple[NodeId, ...]:
+        self._earn(now)
+        keys = tuple(self._timers.pop(inf, min(int(self._credit), most)))
+        self._credit -= len(keys)
+        for key in keys:
+            self._rate -= self._rates.pop(key)
+        if not self._rates:
+            self._rate, self._at = 0.0, None  # else errors of rounding would add up
+        return keys
+
+    def _earn(self, now: float) -> None:
+        rate = max(self._rate, self._settings.min_rate)
+        earned = 1.0 if self._at is None else self._credit + (now - self._at) * rate
+        self._credit = min(earned, float(len(self._rates)))
+        self._at = now

@@ -3,14 +3,15 @@
 Ours: the limits of keys and owners do not stop a peer that makes up keys and owners, which costs it a signature each.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record_store import Slot
+from macula_actors.core.peer.admission import group_of
+from macula_actors.core.peer.contact import Contact
 
-__all__ = ["Excess", "SenderBook", "SenderLimits"]
+__all__ = ["Excess", "SenderBook", "SenderLimits", "sender_of"]
 
 _MINUTE: Final = 60.0  # seconds
 _SLACK: Final = 64  # slots beyond twice those that are kept, before the others are forgotten
@@ -60,8 +61,15 @@ class _Sender:
     brought: int = 0
 
 
+def sender_of(contact: Contact) -> Hashable:
+    """Return whose limits apply to ``contact``: its own, or of one that does not say its id, those of its address."""
+    if contact.node_id is not None or contact.endpoint is None:
+        return contact.node_id
+    return group_of(contact.endpoint.host)
+
+
 class SenderBook:
-    """The senders. All instants are of one monotonic clock, in seconds.
+    """The senders, each known by `sender_of`. All instants are of one monotonic clock, in seconds.
 
     A record counts for who brought it when it was not here, until it is gone: which is noticed with some delay.
 
@@ -73,14 +81,14 @@ class SenderBook:
     def __init__(self, limits: SenderLimits, kept: Collection[Slot]) -> None:
         self._limits: Final = limits
         self._kept: Final = kept
-        self._senders: Final[dict[NodeId, _Sender]] = {}  # heard of last at the end
-        self._bringers: Final[dict[Slot, NodeId]] = {}
+        self._senders: Final[dict[Hashable, _Sender]] = {}  # heard of last at the end
+        self._bringers: Final[dict[Slot, Hashable]] = {}
         self._recounted_at: float | None = None
 
     def __len__(self) -> int:
         return len(self._senders)
 
-    def sent(self, sender: NodeId, now: float) -> Excess | None:
+    def sent(self, sender: Hashable, now: float) -> Excess | None:
         """Count a STORE of ``sender``; return why it is not to be looked at."""
         counts = self._counts(sender, now)
         if counts.stores < 1:
@@ -88,7 +96,7 @@ class SenderBook:
         counts.stores -= 1
         return None
 
-    def room(self, sender: NodeId, now: float) -> Excess | None:
+    def room(self, sender: Hashable, now: float) -> Excess | None:
         """Return why a record of ``sender`` that is not here is not to be kept; None: it may be."""
         counts = self._counts(sender, now)
         if counts.records < 1:
@@ -99,7 +107,7 @@ class SenderBook:
             return Excess("records of one sender", self._limits.max_records)
         return None
 
-    def brought(self, sender: NodeId, slot: Slot, now: float) -> None:
+    def brought(self, sender: Hashable, slot: Slot, now: float) -> None:
         """Take note that a record of ``sender`` that was not here is kept now."""
         counts = self._counts(sender, now)
         counts.records -= 1
@@ -109,7 +117,7 @@ class SenderBook:
         if len(self._bringers) > 2 * len(self._kept) + _SLACK:
             self._forget_gone()
 
-    def _counts(self, sender: NodeId, now: float) -> _Sender:
+    def _counts(self, sender: Hashable, now: float) -> _Sender:
         limits = self._limits
         counts = self._senders.pop(sender, None)
         if counts is None:

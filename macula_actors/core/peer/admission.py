@@ -12,7 +12,16 @@ from ipaddress import IPv6Address
 from math import exp
 from typing import Final
 
-__all__ = ["Accept", "Admission", "AdmissionLimits", "AdmissionStats", "AskRetry", "Refuse", "RefuseReason"]
+__all__ = [
+    "Accept",
+    "Admission",
+    "AdmissionLimits",
+    "AdmissionStats",
+    "AskRetry",
+    "Refuse",
+    "RefuseReason",
+    "group_of",
+]
 
 _PREFIX_SHIFT: Final = 64  # bits of an IPv6 address that its holder chooses freely; RFC 4291, 2.5.4
 
@@ -107,7 +116,7 @@ class Admission:
         Raises:
             ValueError: ``host`` has a colon and is no IPv6 address.
         """
-        address = self._addresses.get(_group(host), _NONE_OPEN)
+        address = self._addresses.get(group_of(host), _NONE_OPEN)
         asks_retry = not validated and self._asks_retry(address, now)
         reason = self._full(address, handshakes=not asks_retry)
         if reason is not None:
@@ -121,7 +130,7 @@ class Admission:
 
     def opened(self, host: str) -> None:
         """Count a connection from ``host`` that was accepted; its handshake is in progress."""
-        address = self._addresses.setdefault(_group(host), _Address())
+        address = self._addresses.setdefault(group_of(host), _Address())
         address.connections += 1
         address.handshakes += 1
         self._connections += 1
@@ -133,7 +142,7 @@ class Admission:
         Raises:
             KeyError: none is open.
         """
-        self._addresses[_group(host)].handshakes -= 1
+        self._addresses[group_of(host)].handshakes -= 1
         self._handshakes -= 1
 
     def closed(self, host: str, *, established: bool) -> None:
@@ -144,7 +153,7 @@ class Admission:
         """
         if not established:
             self.established(host)
-        group = _group(host)
+        group = group_of(host)
         address = self._addresses[group]
         address.connections -= 1
         self._connections -= 1
@@ -210,7 +219,12 @@ class _Rate:
         return self._rate
 
 
-def _group(host: str) -> int | str:
+def group_of(host: str) -> int | str:
+    """Return what the limits of an address count ``host``, an IP address, under: itself, or the IPv6 /64 that it is in.
+
+    Raises:
+        ValueError: it has a colon and is no IPv6 address.
+    """
     if ":" not in host:
         return host
     address = IPv6Address(host)

@@ -21,7 +21,15 @@ from macula_actors.errors import (
     WrongRealmSecretError,
 )
 
-__all__ = ["CloseCode", "closed_by_peer", "code_of", "message_refused", "refused_by_peer", "stream_refused"]
+__all__ = [
+    "CloseCode",
+    "at_home",
+    "closed_by_peer",
+    "code_of",
+    "message_refused",
+    "refused_by_peer",
+    "stream_refused",
+]
 
 
 class CloseCode(IntEnum):
@@ -102,6 +110,11 @@ def refused_by_peer(label: str, message: str) -> MaculaError:
     if code is None:
         return ConnectionLostError("peer", CloseCode.PROTOCOL_VIOLATION, f"{label}: {message}")
     return closed_by_peer(code, message)
+
+
+def at_home(error: MaculaError, realm: str) -> MaculaError:
+    """Return ``error``, which the peer told of, with this node's ``realm`` where it is about realms."""
+    return type(error)(realm) if isinstance(error, RealmMismatchError) and error.ours is None else error
 
 
 def message_refused(label: str, detail: str) -> MaculaError:

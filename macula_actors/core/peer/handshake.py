@@ -6,7 +6,8 @@ Erlang: macula_gateway (CONNECT, PONG). Verified::
     acceptor  <-  Connect(.., signature)     dialler    signed over the certificate, the nonce and all of Connect
     acceptor  Connected(node_id, ..)     ->  dialler    or Error(code), and the connection is closed
 
-Open, as v0.8: the dialler sends `Connect` at once, the acceptor answers `Pong`; nothing is proven.
+Open, as v0.8: the dialler sends `Connect` at once, the acceptor answers `Pong`; nothing is proven. What a node of v0.8
+sends to other nodes itself, DHT messages and those on their way over several hops, comes without any `Connect`.
 
 The machines do nothing themselves: they return actions. A message to send goes on the stream of the message just
 given; what `established` returns, on a stream to be opened. A deadline is kept by who drives them.
@@ -19,10 +20,24 @@ from typing import Final, TypeAlias
 from macula_actors.core import realm
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.peer.close_codes import CloseCode, code_of, refused_by_peer
+from macula_actors.core.peer.close_codes import CloseCode, at_home, code_of, refused_by_peer
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.transcript import NO_NONCE, NONCE_BYTES, Purpose, Transcript
-from macula_actors.core.wire.messages import Challenge, Connect, Connected, Disconnect, Error, Message, Ping, Pong
+from macula_actors.core.wire.messages import (
+    Challenge,
+    Connect,
+    Connected,
+    Disconnect,
+    Error,
+    FindNode,
+    FindValue,
+    Message,
+    Ping,
+    Pong,
+    PubsubRoute,
+    RpcRoute,
+    Store,
+)
 from macula_actors.errors import (
     BadProofError,
     ConnectionLostError,
@@ -47,9 +62,13 @@ __all__ = [
     "Refused",
     "Security",
     "Send",
+    "Serve",
 ]
 
 MAX_POSTPONED: Final = 64  # messages; as many as streams may be open on a connection
+
+# spec/behaviour.md 1.1: these are not tied to a CONNECT before; macula_peer_connector sends none
+_UNCONNECTED: Final = (FindNode, FindValue, Store, RpcRoute, PubsubRoute)
 
 
 class Security(StrEnum):
@@ -96,9 +115,9 @@ class HandshakeSettings:
 class PeerInfo:
     """The node at the other end, by what it says, and by what it has proven if it is ``verified``."""
 
-    node_id: NodeId | None  # None: one of v0.8 that was dialled by its address alone; it does not say its id
+    node_id: NodeId | None  # None: one of v0.8 that did not say it: dialled by its address alone, or `v08.unnamed`
     public_key: bytes | None  # that of node_id, 32 bytes
-    endpoint: Endpoint | None  # where it can be dialled: as a dialler says; where an acceptor was dialled
+    endpoint: Endpoint | None  # where to dial it: as a dialler says; where an acceptor was dialled; or `v08.unnamed`
     capabilities: tuple[str, ...]
     verified: bool
 
@@ -130,7 +149,12 @@ class Postpone:
     """Keep the message just given until `Accepted`. Its stream was faster than that of the acceptor's answer."""
 
 
-Action: TypeAlias = Send | Accepted | Refused | Postpone
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Handle the message just given, though its sender is `v08.unnamed`; go on: CONNECT may still come."""
+
+
+Action: TypeAlias = Send | Accepted | Refused | Postpone | Serve
 
 
 class AcceptorHandshake:
@@ -171,6 +195,8 @@ class AcceptorHandshake:
             return []
         if isinstance(message, Ping):
             return [Send(_pong(message, clock_ms))]
+        if isinstance(message, _UNCONNECTED) and self._settings.security is Security.OPEN:
+            return [Serve()]
         self._is_over = True
         try:
             return self._accept(message, clock_ms)
@@ -294,7 +320,8 @@ class DiallerHandshake:
                 return [Send(self._prove(message))]
             case Error():
                 self._is_over = True
-                return [Refused(refused_by_peer(message.code, message.message), CloseCode.NORMAL)]
+                refusal = refused_by_peer(message.code, message.message)
+                return [Refused(at_home(refusal, self._settings.realm), CloseCode.NORMAL)]
             case Disconnect():
                 self._is_over = True
                 return [_left(message)]

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.backoff import Backoff
@@ -37,9 +37,12 @@ class OutboxSettings:
 
     Args:
         window: messages in flight to a node.
+        window_bytes: of them together, but for the last one. Less than a connection can carry at once, else what is
+            sent is refused there and, of qos 0, lost.
         max_queued: messages that wait for it.
+        max_queued_bytes: of them together, but for the last one.
         max_nodes: that are remembered.
-        policy: what is done when ``max_queued`` wait.
+        policy: what is done when so much waits.
         ack_timeout: seconds after which a message that was sent and not acknowledged has failed.
         backoff: how long a node is left alone after a failure.
 
@@ -48,15 +51,18 @@ class OutboxSettings:
     """
 
     window: int = 32
+    window_bytes: int = 2 * 1_048_576
     max_queued: int = 1024
+    max_queued_bytes: int = 8 * 1_048_576
     max_nodes: int = 4096
     policy: FullPolicy = FullPolicy.DROP_OLDEST
     ack_timeout: float = 1.0
     backoff: Backoff = _BACKOFF
 
     def __post_init__(self) -> None:
-        if min(self.window, self.max_queued, self.max_nodes, self.ack_timeout) <= 0:
-            raise ValueError("window, max_queued, max_nodes and ack_timeout are above 0")
+        bounds = (self.window, self.window_bytes, self.max_queued, self.max_queued_bytes, self.max_nodes)
+        if min(*bounds, self.ack_timeout) <= 0:
+            raise ValueError("windows, queues, max_nodes and ack_timeout are above 0")
 
 
 class NodeOutbox(Generic[Event]):
@@ -78,8 +84,11 @@ class NodeOutbox(Generic[Event]):
         self._settings: Final = settings
         self._rng: Final = rng
         self._counts: Final = counts
-        self._queue: Final[BoundedQueue[Outgoing[Event]]] = BoundedQueue(settings.max_queued, settings.policy)
+        self._queue: Final[BoundedQueue[Outgoing[Event]]] = BoundedQueue(
+            settings.max_queued, settings.policy, max_bytes=settings.max_queued_bytes, length_of=_length
+        )
         self._flights: Final[dict[bytes, _Flight[Event]]] = {}  # in order of their sequence
+        self._flying_bytes = 0
         self._owed: Final[dict[bytes, int]] = {}  # sequences of those of qos 1, in order as well
         self._ids: Final[set[bytes]] = set()  # of all messages that are here
         self._next_sequence = 0
@@ -134,14 +143,14 @@ class NodeOutbox(Generic[Event]):
                 Disconnect(self._node_id),
             ]
         self._note(message.deadline)
-        given_up = [] if dropped is None else self._abandon(dropped, Reason.DROPPED)
+        given_up = [decision for each in dropped for decision in self._abandon(each, Reason.DROPPED)]
         return given_up + self._pump(now)
 
     def acknowledged(self, message_id: bytes, now: float) -> list[Decision[Event]]:
         """Take note that the node has a message; what is not in flight does not matter."""
-        flight = self._flights.pop(message_id, None)
-        if flight is None:
+        if message_id not in self._flights:
             return []
+        self._land(message_id)
         self._ids.discard(message_id)
         self._owed.pop(message_id, None)
         self._failures = 0
@@ -170,6 +179,7 @@ class NodeOutbox(Generic[Event]):
         """Give up all messages."""
         messages = [*(flight.message for flight in self._flights.values()), *self._queue.clear()]
         self._flights.clear()
+        self._flying_bytes = 0
         self._next_due = inf
         return [decision for message in messages for decision in self._abandon(message, reason)] + self._resumed()
 
@@ -180,13 +190,20 @@ class NodeOutbox(Generic[Event]):
         again = [each for each in self._flights.values() if not each.is_sent] if self._has_unsent else []
         decisions: list[Decision[Event]] = [self._send(flight, now) for flight in again]
         self._has_unsent = False
-        while len(self._flights) < self._settings.window and (message := self._queue.get()) is not None:
+        while self._has_window() and (message := self._queue.get()) is not None:
             flight = self._flights[message.message_id] = _Flight(message, self._next_sequence)
+            self._flying_bytes += message.length
             if message.qos:
                 self._owed[message.message_id] = flight.sequence
             self._next_sequence += 1
             decisions.append(self._send(flight, now))
         return decisions + self._resumed()
+
+    def _has_window(self) -> bool:
+        return len(self._flights) < self._settings.window and self._flying_bytes < self._settings.window_bytes
+
+    def _land(self, message_id: bytes) -> None:
+        self._flying_bytes -= self._flights.pop(message_id).message.length
 
     def _send(self, flight: "_Flight[Event]", now: float) -> Send[Event]:
         flight.attempt += 1
@@ -206,7 +223,7 @@ class NodeOutbox(Generic[Event]):
             self._retry_at = now + self._settings.backoff.delay(self._failures, self._rng)
             self._note(self._retry_at)
         if flight.message.qos == 0:
-            del self._flights[flight.message.message_id]
+            self._land(flight.message.message_id)
             return self._abandon(flight.message, Reason.DROPPED)
         flight.is_sent = False
         self._has_unsent = True
@@ -215,7 +232,7 @@ class NodeOutbox(Generic[Event]):
     def _expire(self, now: float) -> list[Decision[Event]]:
         expired = [each.message for each in self._flights.values() if each.message.deadline <= now]
         for message in expired:
-            del self._flights[message.message_id]
+            self._land(message.message_id)
         if any(message.deadline <= now for message in self._queue):
             expired += self._queue.take_if(lambda message: message.deadline <= now)
         decisions = [decision for message in expired for decision in self._abandon(message, Reason.DEADLINE)]
@@ -244,6 +261,10 @@ class NodeOutbox(Generic[Event]):
         instants += [flight.ack_due_at for flight in self._flights.values() if flight.is_sent]
         instants += [message.deadline for message in self._queue]
         return min(instants, default=inf) if self._retry_at is None else min([*instants, self._retry_at])
+
+
+def _length(message: Outgoing[Any]) -> int:
+    return message.length
 
 
 @dataclass(slots=True)

@@ -21,12 +21,14 @@ class Outgoing(Generic[Event]):
         event: what is sent.
         qos: 0: once. 1: until it is acknowledged, or its deadline.
         deadline: the monotonic instant after which it is not sent any more.
+        length: bytes that it takes.
     """
 
     message_id: bytes
     event: Event
     qos: int
     deadline: float
+    length: int = 0
 
 
 class Reason(StrEnum):

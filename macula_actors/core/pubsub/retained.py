@@ -44,6 +44,11 @@ class RetainedStore(Generic[Event]):
         return len(self._values)
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """Those that have a value, in the order in which they were set."""
+        return tuple(self._values)
+
+    @property
     def total_bytes(self) -> int:
         """How long all values are together."""
         return self._bytes

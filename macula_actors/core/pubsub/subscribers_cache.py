@@ -6,7 +6,7 @@ that begin alike share. What a lookup has not found is kept as well: most prefix
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from macula_actors.core.kademlia.node_id import NodeId
@@ -44,7 +44,8 @@ class SubscribersCache:
     """The subscribers under each prefix that was looked up. ``now`` is monotonic seconds, ``now_ms`` since 1970.
 
     Args:
-        stale_after: seconds after which a prefix is looked up again, while what is known is used.
+        stale_after: seconds after which a prefix is looked up again, while what is known is used; by a strict plan it
+            is not, which has it looked up from half of that on.
         expire_after: seconds after which it is not used any more.
         max_prefixes: the one that was used longest ago makes room.
         max_patterns: of all subscribers; as well. Of a prefix with more, the last subscribers are left out.
@@ -92,8 +93,12 @@ class SubscribersCache:
         while len(self._entries) > self._max_prefixes or self._patterns > self._max_patterns:
             self.invalidate(next(iter(self._entries)))
 
-    def plan(self, topic: str, now: float, now_ms: int) -> Plan:
-        """Return what to do to publish to ``topic``."""
+    def plan(self, topic: str, now: float, now_ms: int, *, is_strict: bool = False) -> Plan:
+        """Return what to do to publish to ``topic``.
+
+        ``is_strict``: what is stale is missing. It is among what is known all the same.
+        """
+        refresh_after = self._stale_after / 2 if is_strict else self._stale_after
         missing: list[str] = []
         refresh: list[str] = []
         found: dict[NodeId, Subscriber] = {}
@@ -102,7 +107,10 @@ class SubscribersCache:
             if entry is None:
                 missing.append(prefix)
                 continue
-            if now - entry.fetched_at >= self._stale_after:
+            age = now - entry.fetched_at
+            if is_strict and age >= self._stale_after:
+                missing.append(prefix)
+            elif age >= refresh_after:
                 refresh.append(prefix)
             _collect(found, entry, topic, now_ms)
         known = Known(found, tuple(refresh))
@@ -121,6 +129,22 @@ class SubscribersCache:
             return False
         self._patterns -= len(entry.index)
         return True
+
+    def unsubscribed(self, prefix: str, node_id: NodeId, patterns: Collection[str]) -> None:
+        """Take note that a node has ``patterns`` under ``prefix`` no more."""
+        entry = self._entries.get(prefix)
+        subscriber = None if entry is None else entry.subscribers.get(node_id)
+        if entry is None or subscriber is None:
+            return
+        if not set(patterns) <= set(subscriber.patterns):
+            self.invalidate(prefix)  # its record has wider ones: nobody knows here what is left of those
+            return
+        self._discard(entry, node_id)
+        left = tuple(each for each in subscriber.patterns if each not in patterns)
+        if left:
+            self._patterns -= len(entry.index)
+            entry.add(replace(subscriber, patterns=left), self._max_patterns)
+            self._patterns += len(entry.index)
 
     def forget_node(self, node_id: NodeId) -> int:
         """Forget a node under all prefixes; return under how many it was."""

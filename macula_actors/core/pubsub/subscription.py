@@ -43,6 +43,7 @@ class Subscriber:
         endpoint: where it can be dialled; None: it cannot.
         gateways: nodes that can reach it, for a relay.
         expires_at: until when the record holds, in milliseconds since 1970.
+        since: when it said so first, in milliseconds since 1970, of its clock; 0: nobody knows.
     """
 
     node_id: NodeId
@@ -51,6 +52,7 @@ class Subscriber:
     endpoint: Endpoint | None = None
     gateways: tuple[Contact, ...] = ()
     expires_at: int = 0
+    since: int = 0
 
     @property
     def contact(self) -> Contact:
@@ -115,6 +117,7 @@ def _subscriber_in(record: Record, prefix: str) -> Subscriber | None:
                 endpoint=found.endpoint,
                 gateways=found.gateways,
                 expires_at=found.expires_at,
+                since=found.advertised_at,
             )
             for found in providers_in((record,), prefix)
         ),

@@ -9,7 +9,7 @@ from typing import Final
 
 from macula_actors.core.names import is_segment, require_length
 
-__all__ = ["DOTTED", "HASH", "MQTT", "Dialect", "Pattern", "validate_pattern", "validate_topic"]
+__all__ = ["DOTTED", "HASH", "MQTT", "Dialect", "Pattern", "is_separator", "validate_pattern", "validate_topic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,12 @@ class Dialect:
     """How patterns are written.
 
     Args:
-        separator: the character between two segments.
-        one: the segment that stands for exactly one.
-        many: the segment that stands for any number of them, none too, anywhere in a pattern.
+        separator: the character between two segments; see `is_separator`.
+        one: the segment that stands for exactly one; no topic has such a segment.
+        many: the segment that stands for any number of them, none too, anywhere in a pattern; likewise.
 
     Raises:
-        ValueError: ``separator`` is not one character, or no topic could be told from these wildcards.
+        ValueError: ``separator`` is not such a character, or no topic could be told from these wildcards.
     """
 
     separator: str = "."
@@ -30,10 +30,17 @@ class Dialect:
     many: str = "**"
 
     def __post_init__(self) -> None:
-        if len(self.separator) != 1:
-            raise ValueError(f"separator {self.separator!r}; allowed is one character")
+        if not is_separator(self.separator):
+            raise ValueError(f"separator {self.separator!r}; allowed is one character, no letter, digit or space")
+        if is_segment(self.one) or is_segment(self.many):
+            raise ValueError(f"wildcards {self.one!r} and {self.many!r} must not be what a segment of a topic may be")
         if not self.one or not self.many or self.one == self.many or self.separator in self.one + self.many:
             raise ValueError(f"wildcards {self.one!r} and {self.many!r} must differ and not contain the separator")
+
+
+def is_separator(text: str) -> bool:
+    """Tell whether ``text`` may stand between two segments: one character that can be seen, no letter or digit."""
+    return len(text) == 1 and text.isprintable() and not text.isspace() and not text.isalnum()
 
 
 DOTTED: Final = Dialect()  # the client's and the gateway's

@@ -24,7 +24,18 @@ from macula_actors.errors import (
     RemoteCallError,
 )
 
-__all__ = ["Attempt", "CallPlan", "GiveUp", "Path", "Step", "first_attempt", "is_final"]
+__all__ = [
+    "MAX_BARRED",
+    "Attempt",
+    "CallPlan",
+    "GiveUp",
+    "Path",
+    "Step",
+    "first_attempt",
+    "is_disowned",
+    "is_final",
+    "validate_paths",
+]
 
 
 class Path(StrEnum):
@@ -51,6 +62,15 @@ class GiveUp:
 
 
 Step: TypeAlias = Attempt | GiveUp
+
+MAX_BARRED: Final = 8  # paths that lead nowhere, of which an error tells
+
+_PATHS: Final = tuple(Path)
+_ALLOWED: Final = f"allowed is a list of at least one of {', '.join(Path)}"
+_BARRIERS: Final = {
+    Path.DIRECT: "it tells nobody where to dial it, and is not connected",
+    Path.RELAY: "it names no gateway that can reach it",
+}
 
 
 class CallPlan:
@@ -83,16 +103,20 @@ class CallPlan:
         """
         found = _once_each(providers)
         chosen: list[Provider] = []
+        barred: list[tuple[str, Exception]] = []
         waiting: deque[tuple[Provider, Path]] = deque()
         for each in found:
             its_paths = _ways(each, paths, connected) if len(chosen) < max_attempts else ()
             if its_paths:
                 chosen.append(each)
                 waiting += [(each, path) for path in its_paths]
+            elif not chosen and len(barred) < MAX_BARRED:
+                barred += _barriers(each, paths)
         self._began_at: Final = now
         self._deadline: Final = deadline
         self._connected: Final = connected
         self._whom: Final = chosen[0] if len(chosen) == 1 else procedure
+        self._barred: Final = barred
         self._waiting: Final = waiting
         self._tried: Final[list[tuple[str, Exception]]] = []
         self._end: GiveUp | None = None if found else GiveUp(NoProviderError(procedure))
@@ -148,6 +172,8 @@ class CallPlan:
 
     def _exhausted(self) -> Exception:
         match self._tried:
+            case []:
+                return NoRouteError(self._peer, tuple(self._barred))
             case [(_, error)]:
                 return error
             case [*_, (_, CallTimeoutError())]:
@@ -180,6 +206,30 @@ def first_attempt(
     return Attempt(providers[0], Path.DIRECT, (deadline - now) / 2)
 
 
+def validate_paths(paths: Collection[Path]) -> None:
+    """Check that a call may be told to take no other ``paths``.
+
+    Raises:
+        ValueError: there is none, or one of them is none.
+    """
+    if isinstance(paths, str) or not isinstance(paths, Collection) or not paths:
+        raise ValueError(f"paths is {paths!r:.80}; {_ALLOWED}")
+    for path in paths:
+        if path not in _PATHS:
+            raise ValueError(f"paths has {path!r:.80}; {_ALLOWED}")
+
+
+def is_disowned(error: Exception) -> bool:
+    """Tell whether all who were called have answered that they do not provide what was called."""
+    match error:
+        case RemoteCallError():
+            return error.code == Code.NO_HANDLER
+        case NoRouteError():
+            return bool(error.tried) and all(is_disowned(each) for _, each in error.tried)
+        case _:
+            return False
+
+
 def is_final(error: Exception) -> bool:
     """Tell whether another attempt is of no use, or might do the work twice."""
     match error:
@@ -195,7 +245,7 @@ def _is_told_there(attempt: Attempt, error: Exception) -> bool:
     """Tell whether the provider itself has answered that it is none, or has no room: by any path it would."""
     if isinstance(error, OverloadedError):
         return attempt.path is Path.DIRECT and error.limit is None
-    return isinstance(error, RemoteCallError) and error.code == Code.NO_HANDLER
+    return is_disowned(error)
 
 
 def _once_each(providers: Iterable[Provider]) -> tuple[Provider, ...]:
@@ -207,6 +257,14 @@ def _once_each(providers: Iterable[Provider]) -> tuple[Provider, ...]:
     for each in providers:
         first.setdefault(each.node_id, each)
     return tuple(first.values())
+
+
+def _barriers(provider: Provider, paths: Collection[Path]) -> list[tuple[str, Exception]]:
+    """Return why none of ``paths`` leads to ``provider``, by path, in order."""
+    whom = str(provider.contact)
+    return [
+        (f"{path} {whom}", NoRouteError(whom, reason=reason)) for path, reason in _BARRIERS.items() if path in paths
+    ]
 
 
 def _ways(provider: Provider, paths: Collection[Path], connected: Container[NodeId]) -> tuple[Path, ...]:

@@ -110,11 +110,11 @@ def failure_of(error: Exception, path: Sequence[bytes] = ()) -> Failure:
             return failure(code, _explanation(error) if code is Code.HANDLER_ERROR else str(error), nodes)
 
 
-def handler_failure(error: Exception, path: Sequence[bytes] = ()) -> Failure:
+def handler_failure(error: BaseException, path: Sequence[bytes] = ()) -> Failure:
     """Return what tells the caller that a handler raised ``error``.
 
     As `failure_of`, but never with a code that makes the caller try another provider: the handler has run. So a handler
-    whose own call of another service timed out is a HANDLER_ERROR, not a TIMEOUT.
+    whose own call of another service timed out is a HANDLER_ERROR, not a TIMEOUT; so is one that has called `sys.exit`.
     """
     if isinstance(error, RemoteCallError) and error.code not in ELSEWHERE:
         return failure_of(error, path)
@@ -169,7 +169,7 @@ def _path_of(error: BaseException | None) -> tuple[bytes, ...]:
             return ()
 
 
-def _explanation(error: Exception) -> str:
+def _explanation(error: BaseException) -> str:
     # TracebackException: a handler's exception may fail to say what it is
     return f"{type(error).__name__}: {TracebackException(type(error), error, None, compact=True)}"
 

@@ -38,6 +38,7 @@ class Provider:
         gateways: nodes that can reach it, for a relay.
         metadata: what its program says of it.
         expires_at: until when the record holds, in milliseconds since 1970.
+        advertised_at: since when it says what it says, in milliseconds since 1970, of its clock; 0: nobody knows.
     """
 
     procedure: str
@@ -46,6 +47,7 @@ class Provider:
     gateways: tuple[Contact, ...] = ()
     metadata: Mapping[str, Value] = field(default_factory=dict, hash=False)
     expires_at: int = 0
+    advertised_at: int = 0
 
     @property
     def contact(self) -> Contact:
@@ -104,6 +106,7 @@ def _provider_in(record: Record, procedure: str) -> Provider | None:
             gateways=tuple(_gateway_in(item) for item in found.gateways or ()),
             metadata=_metadata_in(found.metadata),
             expires_at=record.expires_at,
+            advertised_at=(found.advertised_at or 0) * _MS,
         )
     except (ProtocolError, ValueError):
         return None

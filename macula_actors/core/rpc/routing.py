@@ -5,14 +5,16 @@ Erlang: macula_rpc_routing, macula_pubsub_routing: alike, and what they routed w
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar, overload
+from typing import Final, Generic, TypeAlias, TypeVar, overload
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.failure import Code
 from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, Reply, RpcRoute
 
-__all__ = ["Decision", "Deliver", "EventDecision", "ForwardTo", "Refuse", "decide"]
+__all__ = ["MAX_HOPS", "Decision", "Deliver", "EventDecision", "ForwardTo", "Refuse", "decide", "validate_max_hops"]
+
+MAX_HOPS: Final = 255  # that the wire carries
 
 Payload_co = TypeVar("Payload_co", covariant=True)
 Route_co = TypeVar("Route_co", covariant=True)
@@ -80,6 +82,16 @@ def decide(
     if not contacts:
         return Refuse(Code.NO_ROUTE)
     return ForwardTo(contacts, replace(route, hop_count=route.hop_count + 1))
+
+
+def validate_max_hops(max_hops: int) -> None:
+    """Check that a call may be told to take ``max_hops`` hops at most.
+
+    Raises:
+        ValueError: it is no whole number, or below 0.
+    """
+    if type(max_hops) is not int or max_hops < 0:
+        raise ValueError(f"max_hops is {max_hops!r:.80}; allowed is a whole number, 0 or more")
 
 
 def _nearer(

@@ -12,9 +12,9 @@ from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import OverloadedError
 
-__all__ = ["EMPTY_TTL", "Cached", "Service", "ServiceBook"]
+__all__ = ["REST", "Cached", "Service", "ServiceBook"]
 
-EMPTY_TTL: Final = 1.0  # seconds that "nobody" is believed: long enough for a burst of calls, short for who waits
+REST: Final = 0.1  # seconds from a lookup that found nobody to the next one: who calls in vain is slow, not the mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What a lookup found, at the monotonic instant ``fetched_at``."""
+    """What a lookup found, at the monotonic instant ``fetched_at``. That it found nobody is only kept for `REST`."""
 
     providers: tuple[Provider, ...]
     fetched_at: float
@@ -110,14 +110,22 @@ class ServiceBook:
             self._cache[procedure] = Cached(providers, now)
 
     def providers(self, procedure: str, now: float, now_ms: int) -> tuple[Provider, ...] | None:
-        """Return the providers that are cached and hold; empty if a lookup has just found none; None: look it up."""
+        """Return the providers that are cached and hold, at least one; None: look it up.
+
+        That there is nobody is never believed: who has just advertised it is to be found.
+        """
         cached = self._cache.get(procedure)
         if cached is None:
             return None
         left = self._holding(cached, now, now_ms)
         if left is None:
             del self._cache[procedure]
-        return left
+        return left or None
+
+    def rest(self, procedure: str, now: float) -> float:
+        """Return how many seconds not to look up ``procedure`` yet, because that has just found nobody."""
+        cached = self._cache.get(procedure)
+        return 0.0 if cached is None or cached.providers else max(cached.fetched_at + REST - now, 0.0)
 
     def forget(self, procedure: str, node_id: NodeId) -> bool:
         """Drop one provider of one procedure; return whether it was cached. With the last, look it up again."""
@@ -146,7 +154,7 @@ class ServiceBook:
 
     def _holding(self, cached: Cached, now: float, now_ms: int) -> tuple[Provider, ...] | None:
         """Return the providers that hold; None if there were some, and there are none now, or all is too old."""
-        ttl = self._cache_ttl if cached.providers else min(EMPTY_TTL, self._cache_ttl)
+        ttl = self._cache_ttl if cached.providers else REST
         if now - cached.fetched_at >= ttl:
             return None
         left = tuple(provider for provider in cached.providers if provider.expires_at > now_ms)

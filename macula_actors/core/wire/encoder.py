@@ -5,7 +5,7 @@ from typing import Any, Final
 from macula_actors.core.wire.codec import codec_of
 from macula_actors.core.wire.frame import encode_frame
 from macula_actors.core.wire.messages import CLASSES, Message
-from macula_actors.core.wire.values import as_bin, pack, pack_plain
+from macula_actors.core.wire.values import pack, pack_plain
 from macula_actors.errors import LocalProtocolError
 
 __all__ = ["encode"]
@@ -13,11 +13,11 @@ __all__ = ["encode"]
 _TYPES: Final = {cls: message_type for message_type, cls in CLASSES.items()}
 
 
-def encode(message: Message, *, bin_only: bool = False) -> bytes:
+def encode(message: Message) -> bytes:
     """Return the frame with ``message``. Its keys and texts are sent as bin, its None fields not at all.
 
-    ``bin_only`` is for values (those of `Store` and `FindValueReply`) that go to a node of the original and did not
-    come from one: each `str` in them is sent as bin too, because the original reads a str as a list of code points.
+    The values of `Store` and `FindValueReply` are sent as they are: those for the original are to be made with
+    `macula_actors.core.wire.values.as_bin`, because it reads a str as a list of code points.
 
     Raises:
         LocalProtocolError: ``missing_field``, ``bad_field`` or ``bad_value``: the message holds what it must not;
@@ -31,4 +31,4 @@ def encode(message: Message, *, bin_only: bool = False) -> bytes:
     fields = codec.write(message)
     if codec.is_plain:
         return encode_frame(type_id, pack_plain(fields))
-    return encode_frame(type_id, pack(as_bin(fields) if bin_only else fields))
+    return encode_frame(type_id, pack(fields))

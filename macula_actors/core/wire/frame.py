@@ -73,7 +73,8 @@ def whole_frame(data: bytes, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> Fram
 class FrameReader:
     """Finds the frames in a stream of bytes, however it is cut. Call `receive`, then `next_frame` until it is None.
 
-    Holds at most one frame and what one `receive` brought.
+    A frame that is too large ends that, too: from then on each `next_frame` raises ``frame_too_large``, and `receive`
+    takes nothing. Holds at most one frame and what one `receive` brought.
     """
 
     def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:

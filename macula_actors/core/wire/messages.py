@@ -46,6 +46,7 @@ __all__ = [
     "Store",
     "StoreReply",
     "Subscribe",
+    "SubscriptionsChanged",
     "SwimAck",
     "SwimPing",
     "SwimPingReq",
@@ -163,7 +164,7 @@ class Publish:
 
     Ours: ``publisher`` is the node that published it; ``epoch``, ``sequence`` and ``pending_from`` are its
     `macula_actors.core.pubsub.ordering.Stamp`, of which a part is none; ``retained``: it was published before the
-    receiver subscribed.
+    receiver subscribed; ``published_at``: when, if it is to be kept; ``origin``: by whom, if ``publisher`` hands it on.
     """
 
     topic: _Name
@@ -176,6 +177,8 @@ class Publish:
     sequence: _OptionalNumber = None
     pending_from: _OptionalNumber = None
     retained: Annotated[bool | None, Boolean()] = None
+    published_at: _OptionalNumber = None
+    origin: _OptionalNodeId = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,6 +404,19 @@ class PubackBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionsChanged:
+    """Ours: ``node_ids`` have begun or ended to want what matches ``topics``; only for a node that takes these.
+
+    What they want is in the DHT. ``hop_count``: 0 from the node itself, 1 from its gateway. In an open mesh the first
+    is answered with one without topics.
+    """
+
+    topics: _Names
+    node_ids: Annotated[tuple[bytes, ...], ListOf(Octets(1, 255), 1024)]
+    hop_count: _Hops = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreReply:
     """Ours: the `Store` on whose stream it comes, or with the same ``request_id``, was carried out."""
 
@@ -451,6 +467,7 @@ Message: TypeAlias = (
     | Cancel
     | PublishBatch
     | PubackBatch
+    | SubscriptionsChanged
 )
 
 CLASSES: Final[Mapping[int, type[Message]]] = MappingProxyType({
@@ -483,4 +500,5 @@ CLASSES: Final[Mapping[int, type[Message]]] = MappingProxyType({
     MessageType.CANCEL: Cancel,
     MessageType.PUBLISH_BATCH: PublishBatch,
     MessageType.PUBACK_BATCH: PubackBatch,
+    MessageType.SUBSCRIPTIONS_CHANGED: SubscriptionsChanged,
 })

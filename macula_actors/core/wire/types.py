@@ -43,6 +43,7 @@ class MessageType(IntEnum):
     CANCEL = 0xA6
     PUBLISH_BATCH = 0xA7
     PUBACK_BATCH = 0xA8
+    SUBSCRIPTIONS_CHANGED = 0xA9
 
     @property
     def label(self) -> str:

@@ -42,6 +42,16 @@ async def test_what_is_published_is_shown_one_event_a_line(tmp_path):
         await wait_until(lambda: not subscriptions(one))
 
 
+@pytest.mark.parametrize("command", [("publish", "a..b"), ("subscribe", "a..b"), ("publish", ""), ("call", "a b")])
+async def test_a_topic_that_is_none_is_wrong_use(tmp_path, command):
+    async with node(tmp_path):
+        result = await asyncio.to_thread(run, *command, "--data-dir", tmp_path)
+
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("macula: ")
+        assert len(result.stderr.splitlines()) == 1
+
+
 async def test_publish_publishes(tmp_path):
     async with node(tmp_path) as one:
         got = []
@@ -52,7 +62,7 @@ async def test_publish_publishes(tmp_path):
         wrong = await asyncio.to_thread(run, "publish", "a.*", "--data-dir", tmp_path)
 
         assert (result.exit_code, result.stdout, [event.payload for event in got]) == (0, "", [{"c": 1}])
-        assert (wrong.exit_code, "segment" in wrong.stderr) == (1, True)
+        assert (wrong.exit_code, "segment" in wrong.stderr) == (2, True)
 
 
 async def test_programs_get_a_line_of_json_for_each_event(tmp_path):

@@ -73,13 +73,38 @@ async def test_a_node_that_cannot_start_says_why_in_one_line(tmp_path):
     first = await start("--mode", "edge", "--data-dir", tmp_path)
     await first.stdout.readline()
 
-    second = await start("--mode", "edge", "--data-dir", tmp_path, "--log-level", "CRITICAL")
+    second = await start("--mode", "edge", "--data-dir", tmp_path)
     _, errors = await second.communicate()
     await stop(first)
 
     assert second.returncode == 1
     assert errors.decode().count("\n") == 1
-    assert "another node listens there" in errors.decode()
+    assert f"a node of process {first.pid} has it" in errors.decode()
+
+
+async def test_a_node_that_was_killed_leaves_its_data_dir_free(tmp_path):
+    first = await start("--mode", "edge", "--data-dir", tmp_path)
+    await first.stdout.readline()
+    await stop(first, signal.SIGKILL)
+
+    second = await start("--mode", "edge", "--data-dir", tmp_path)
+    line = await second.stdout.readline()
+    await stop(second)
+
+    assert b" is ready at " in line
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line_that_names_key_and_address():
+    first = await start("--mode", "edge")
+    endpoint = (await first.stdout.readline()).decode().split()[-1]
+
+    second = await start("--mode", "edge", "--listen", endpoint)
+    _, errors = await second.communicate()
+    await stop(first)
+
+    assert second.returncode == 1
+    assert errors.decode().startswith(f"macula: listen = '{endpoint}': ")
+    assert errors.decode().count("\n") == 1
 
 
 HEAVY = {

@@ -33,6 +33,9 @@ within = 5
 """
 
 
+CHECK = "[[node]]\n[[check]]\nfrom = 'node1'\n"
+
+
 def load(tmp_path, text):
     (tmp_path / "some.toml").write_text(text)
     return load_topology(tmp_path / "some.toml")
@@ -51,6 +54,24 @@ def test_nodes_have_the_defaults_and_their_own_keys(tmp_path):
     assert topology.name == "two"
     assert a.options == {"realm": "com.example", "listen": "127.0.0.1:0", "name": "a"}
     assert (b.options["mode"], b.options["realm"], b.needs) == ("edge", "com.example", {"a"})
+
+
+def test_each_node_has_a_directory_of_its_own_in_that_of_the_defaults(tmp_path):
+    topology = load(tmp_path, "[defaults]\ndata_dir = 'd'\n[[node]]\n[[node]]\n[[node]]\ndata_dir = 'own'")
+
+    assert [each.options["data_dir"] for each in topology.nodes] == ["d/node1", "d/node2", "own"]
+
+
+def test_no_directory_is_for_all(tmp_path):
+    topology = load(tmp_path, "[defaults]\ndata_dir = 'none'\n[[node]]\n[[node]]")
+
+    assert [each.options["data_dir"] for each in topology.nodes] == ["none", "none"]
+
+
+def test_the_name_in_a_check_that_kills_is_that_of_the_process(tmp_path):
+    (check,) = load(tmp_path, CHECK + "do = 'kill'\nname = 'rpc_handler'").checks
+
+    assert (check.name, check.arguments) == ("kill rpc_handler", {"name": "rpc_handler"})
 
 
 def test_checks_say_who_does_what_and_what_must_come_of_it(tmp_path):
@@ -127,6 +148,40 @@ def test_nodes_that_need_only_earlier_ones_start_together():
             "check 1: within = 'True': allowed: 0 to 3600 seconds",
         ),
         ("check = [1]\n[[node]]", "check = '[1]': allowed: tables, written [[check]]"),
+        (
+            "[[node]]\nname='a'\ndata_dir='/x/y'\n[[node]]\nname='b'\ndata_dir='/x/./y'",
+            "node b: data_dir = '/x/y': allowed: another than node a has",
+        ),
+        (
+            "[[node]]\nname='a'\nlisten='h:1'\n[[node]]\nname='b'\nlisten='h:1'",
+            "node b: listen = 'h:1': allowed: another than node a has",
+        ),
+        (
+            "[defaults]\nlisten='h:0'\nhealth_port=1\n[[node]]\nname='a'\n[[node]]\nname='b'",
+            "node b: health_port = '127.0.0.1:1': allowed: another than node a has",
+        ),
+        (CHECK + "do = 'call'", "check 1: procedure = '': call needs it"),
+        (CHECK + "do = 'kill'", "check 1: name = '': kill needs it"),
+        (CHECK + "do = 'store'\nkey = 'k'", "check 1: value = '': store needs it"),
+        (CHECK + "do = 'find'\nkey = 1", "check 1: key = '1': allowed: a text"),
+        (CHECK + "do = 'call'\nprocedure = ''", "check 1: procedure = '': allowed: a text"),
+        (CHECK + "do = 'status'\nname = 1", "check 1: name = '1': allowed: a text"),
+        (CHECK + "do = 'status'\nexpect_error = 1", "check 1: expect_error = '1': allowed: a text"),
+        (CHECK + "do = 'find'\nkey = 'k'\ntimeout = nan", "check 1: timeout = 'nan': allowed: seconds above 0"),
+        (CHECK + "do = 'find'\nkey = 'k'\ntimeout = 'x'", "check 1: timeout = 'x': allowed: seconds above 0"),
+        (CHECK + "do = 'discover'\nprocedure = 'p'\nlocal = 1", "check 1: local = '1': allowed: true, false"),
+        (
+            CHECK + "do = 'call'\nprocedure = 'p'\nmax_hops = 1.5",
+            "check 1: max_hops = '1.5': allowed: a whole number from 0",
+        ),
+        (
+            CHECK + "do = 'call'\nprocedure = 'p'\npaths = []",
+            "check 1: paths = '[]': allowed: a list of direct, routed, relay",
+        ),
+        (
+            CHECK + "do = 'deny'\nnetworks = ['x']",
+            "check 1: networks = \"['x']\": allowed: a list such as ['10.0.0.0/8']",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, line):

@@ -32,7 +32,7 @@ def test_any_text_is_an_endpoint_or_refused(text):
 def test_any_bytes_are_an_endpoint_or_refused(data):
     endpoint = unless_refused(Endpoint.from_bytes, data)
 
-    assert endpoint is None or endpoint.to_bytes() == data
+    assert endpoint is None or Endpoint.from_bytes(endpoint.to_bytes()) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def test_any_bytes_are_an_endpoint_or_refused(data):
         ("127.0.0.1:0", "127.0.0.1", 0),
         ("my_node-1", "my_node-1", 9443),
         ("h:007", "h", 7),
+        ("[::ffff:127.0.0.1]:1", "127.0.0.1", 1),
+        ("https://[::FFFF:7f00:1]", "127.0.0.1", 9443),
     ],
 )
 def test_every_form_is_read(text, host, port):
@@ -105,7 +107,21 @@ def test_a_host_that_is_no_name_is_refused(host):
 
 
 @pytest.mark.parametrize(
-    "host", ["127.1", "256.0.0.1", "0177.0.0.1", "1", "a.1", ":", "::g", "[::1]", "1::2::3", "1.2.3.4:5"]
+    "host",
+    [
+        "127.1",
+        "256.0.0.1",
+        "0177.0.0.1",
+        "0x7f000001",
+        "a.0X1",
+        "1",
+        "a.1",
+        ":",
+        "::g",
+        "[::1]",
+        "1::2::3",
+        "1.2.3.4:5",
+    ],
 )
 def test_a_host_that_looks_like_an_address_and_is_none_is_refused(host):
     with pytest.raises(ValueError):

@@ -48,6 +48,20 @@ def test_normalizing_removes_what_is_no_difference_to_people():
     assert names.normalize(" Com..Example.ADD\n") == "com.example.add"
 
 
+@pytest.mark.parametrize("space", "\t\n\v\f\r \x85\u200e\u200f\u2028\u2029")
+def test_normalizing_trims_what_erlang_takes_for_white_space(space):
+    assert names.normalize(f"{space}a{space}b{space}") == f"a{space}b"
+
+
+@pytest.mark.parametrize("character", "\x1c\xa0\u2003\u3000")
+def test_normalizing_keeps_what_erlang_does_not_take_for_white_space(character):
+    assert names.normalize(f"{character}a") == f"{character}a"
+
+
+def test_a_letter_in_lower_case_is_the_same_wherever_it_stands():
+    assert names.normalize("\u0391\u03a3") == "\u03b1\u03c3"
+
+
 @given(valid_names)
 def test_the_namespace_is_the_first_segment(name):
     assert names.namespace(name) == name.split(".")[0]
@@ -60,3 +74,9 @@ def test_the_segments_of_a_name_are_counted(name):
 
 def test_the_empty_name_has_no_segment():
     assert names.segment_count("") == 0
+
+
+@pytest.mark.parametrize("name", [None, 5, b"a.b", ["a"]])
+def test_what_is_no_text_is_no_name(name):
+    with pytest.raises(ValueError, match=r"topic is a .*; allowed is a text"):
+        names.validate(name, "topic")

@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from macula_actors.errors import CallTimeoutError, OverloadedError
+from macula_actors.errors import CallTimeoutError, CrashedError, OverloadedError
 from macula_actors.messages.asking import RETRY_AFTER, ask
 from supervisors import GenServer, NoReply, Refuse, Reply, ServerDownError, Stop
-from tests.support import kill
+from tests.support import kill, supervise
 
 
 class Echo(GenServer):
-    """Answers with the request, with what an exception is, never, or by its end."""
+    """Answers with the request, with what an exception is, never, by its end, or by a crash."""
 
     def handle_call(self, request, from_):
         match request:
@@ -17,6 +17,8 @@ class Echo(GenServer):
                 return Refuse(request)
             case "silence":
                 return NoReply()
+            case "crash":
+                1 / 0  # noqa: B018 -- it is what is asked for
             case "end":
                 return Stop("asked to")
         return Reply(request)
@@ -77,3 +79,15 @@ async def test_a_silent_server_is_a_timeout(system):
     with pytest.raises(CallTimeoutError):
         await ask("echo", "silence", 2.0)
     assert now() == pytest.approx(2.0)
+
+
+async def test_a_request_that_a_server_crashes_at_is_not_sent_again(system):
+    sup = await supervise(system, [Echo.child_spec(name="echo")])
+
+    with pytest.raises(CrashedError, match="echo crashed: ZeroDivisionError") as raised:
+        await ask("echo", "crash")
+
+    assert isinstance(raised.value.error, ZeroDivisionError)
+    assert now() == 0.0
+    assert await ask("echo", 1) == 1
+    assert sup.is_alive()

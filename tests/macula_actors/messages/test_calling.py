@@ -1,6 +1,7 @@
 """Calls, over real QUIC in a simulated network."""
 
 import asyncio
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from macula_actors.errors import (
     RemoteProtocolError,
 )
 from macula_actors.messages import calling
+from macula_actors.messages.names import RPC_HANDLER
 from macula_actors.messages.rpc import CallOptions, left_ms
 from supervisors import GenServer, Reply
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
@@ -245,7 +247,7 @@ async def test_nodes_that_prove_nothing_send_json_as_the_original_does():
 
     is_open = {"security": Security.OPEN}
     async with rpc_mesh() as mesh:
-        caller, provider = await mesh.nodes(2, handshake=is_open)
+        caller, provider = await mesh.nodes(2, handshake=is_open, **is_open)
         original = await mesh.mesh.node(answers={Call: note}, **is_open)
         provider.provide(ADD, lambda args: {"sum": add(args)})
         caller.finds(ADD, provider)
@@ -257,6 +259,18 @@ async def test_nodes_that_prove_nothing_send_json_as_the_original_does():
         caller.finds(ADD, Provider(procedure=ADD, node_id=original.identity.node_id, endpoint=original.endpoint))
         assert await caller.call({"a": 1}, options=options) == {"sum": 3}
         assert seen[0].args == b'{"a":1}'
+
+
+async def test_who_was_dialled_calls_its_dialler_in_json_though_only_its_own_id_is_proven():
+    is_open = {"security": Security.OPEN}
+    async with rpc_mesh() as mesh:
+        gateway, edge = await mesh.nodes(2, handshake=is_open, **is_open)
+        edge.provide(ADD, add)
+        edge.knows(gateway)
+        await edge.node.request(gateway.node)
+
+        for path in (Path.DIRECT, Path.ROUTED):
+            assert await gateway.call_node(edge, {"a": 1, "b": 2}, paths=[path], options=CallOptions(json=True)) == 3
 
 
 # Errors
@@ -300,16 +314,106 @@ async def test_an_async_handlers_exception_is_the_callers_error():
         assert (await caller.stats()).paths == {"direct": (1, 0)}
 
 
-async def test_a_provider_that_has_no_such_handler_is_not_cached_any_more():
+async def wait_for_what_is_cancelled(args):
+    waited_for = asyncio.ensure_future(never(args))
+    asyncio.get_running_loop().call_soon(waited_for.cancel)
+    await waited_for
+
+
+def say_that_it_was_cancelled(args):
+    raise asyncio.CancelledError
+
+
+async def leave_the_program_later(args):
+    await asyncio.sleep(0.1)
+    sys.exit(3)
+
+
+def leave_the_program(args):
+    sys.exit(3)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+@pytest.mark.parametrize(
+    "handler",
+    [wait_for_what_is_cancelled, say_that_it_was_cancelled, leave_the_program_later, leave_the_program],
+)
+async def test_whatever_a_handler_ends_with_it_ran_once_and_ends_nothing_else(handler, is_local):
+    begun = []
+
+    def begin(args):
+        begun.append(args)
+        return handler(args)
+
     async with rpc_mesh() as mesh:
         caller, provider = await mesh.nodes(2)
+        (caller if is_local else provider).provide(ADD, begin)
         caller.finds(ADD, provider)
+        caller.knows(provider)
 
-        with pytest.raises(RemoteCallError) as caught:
+        with pytest.raises(RemoteCallError, match=r"handler_error: (CancelledError|SystemExit)"):
+            await caller.call("once")
+
+        assert begun == ["once"]
+        assert await caller.is_at_rest()
+        assert await provider.is_at_rest()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_if_no_provider_has_such_a_handler_after_all_there_is_none(count):
+    async with rpc_mesh() as mesh:
+        caller, *providers = await mesh.nodes(1 + count)
+        caller.finds(ADD, *providers)
+
+        with pytest.raises(NoProviderError):
             await caller.call()
 
-        assert caught.value.code == "no_handler"
-        assert await caller.reported() == [(ADD, provider.node_id)]
+        assert {node_id for _, node_id in await caller.reported()} == {each.node_id for each in providers}
+
+
+async def test_if_the_known_provider_has_no_such_handler_any_more_another_one_is_looked_for(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, former, provider = await mesh.nodes(3)
+        caller.finds(ADD, former)
+        caller.book.afresh[ADD] = provider
+        provider.provide(ADD, add)
+
+        assert await caller.call(sum_of) == 3
+
+
+async def test_of_one_node_that_has_no_such_handler_the_caller_is_told_just_that():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        caller.knows(provider)
+
+        with pytest.raises(RemoteCallError, match="no_handler"):
+            await caller.call_node(provider)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"timeout": "x"}, "timeout is 'x'"),
+        ({"timeout": float("inf")}, "timeout is inf"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+        ({"paths": []}, r"paths is \[\]"),
+        ({"paths": ["foo"]}, "paths has 'foo'"),
+        ({"options": CallOptions(max_hops="x")}, "max_hops is 'x'"),
+        ({"options": CallOptions(max_hops=1.5)}, r"max_hops is 1\.5"),
+    ],
+)
+async def test_an_argument_that_is_none_hurts_the_caller_only(how, message, sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, add)
+        caller.finds(ADD, provider)
+        handler = caller.system.whereis(RPC_HANDLER)
+
+        with pytest.raises(ValueError, match=message):
+            await caller.call(sum_of, **how)
+
+        assert await caller.call(sum_of) == 3
+        assert caller.system.whereis(RPC_HANDLER) is handler
 
 
 async def test_a_result_that_cannot_be_sent_is_a_failure_of_the_handler():
@@ -366,6 +470,17 @@ async def test_no_route_tells_what_was_tried():
 
         assert [path.split()[0] for path, _ in caught.value.tried] == ["routed", "relay"]
         assert await caller.reported() == [(ADD, provider.node_id)]
+
+
+async def test_no_route_tells_why_an_allowed_path_leads_nowhere():
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        caller.finds(ADD, undialled(provider))
+
+        with pytest.raises(NoRouteError, match="it tells nobody where to dial it") as caught:
+            await caller.call(paths=[Path.DIRECT])
+
+        assert [path.split()[0] for path, _ in caught.value.tried] == ["direct"]
 
 
 async def test_an_address_that_another_node_has_is_no_way_to_the_provider():

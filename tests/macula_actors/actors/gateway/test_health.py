@@ -1,11 +1,13 @@
 import asyncio
 import json
 import socket
+from functools import partial
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from macula_actors import Mode, Node, NodeConfig
 from macula_actors.actors.gateway import health, http_server
 from macula_actors.actors.gateway.health import GatewayHealth
 from macula_actors.errors import ConfigError
@@ -23,7 +25,7 @@ from macula_actors.messages.names import (
     RPC_HANDLER,
 )
 from macula_actors.systems.gateway_system import GatewaySystem
-from supervisors import Shutdown, StartError, restart_child, stop, suspend, terminate_child
+from supervisors import Shutdown, StartError, restart_child, resume, stop, suspend, terminate_child
 from tests.macula_actors.actors.gateway.stand_ins import config, peers_of, start_rest, tell, until
 from tests.support import kill, supervise
 
@@ -191,6 +193,55 @@ async def test_readiness_follows_each_part(system, supervisor, part):
 
     await restart_child(supervisor, part)
     await until(is_ready)
+
+
+PERMANENT = [
+    *("macula_tables", "macula_routing_server", "macula_mesh_system", "endpoint", "peers_sup", "peer_connector"),
+    *("gateway_dht", "service_registry", "rpc_handler", "pubsub_handler", "advertisement_manager", "membership"),
+    *("macula_bootstrap_system", "bootstrap_server", "bootstrap_registry", "bootstrap_health"),
+    *("gateway_diagnostics", "gateway_quic_server", "gateway_workers_sup", "gateway_clients", "gateway_pubsub"),
+    *("gateway_rpc", "gateway_mesh", "routing_jobs", "rpc_workers", "pubsub_subscribers"),
+]
+
+
+def supervisors_of(node):
+    """Return the supervisor of each process of ``node``, by names."""
+
+    def below(tree):
+        for child in tree.children:
+            yield child.id, tree.id
+            yield from below(child)
+
+    return dict(below(node.system.tree()))
+
+
+async def test_readiness_follows_the_whole_tree_of_the_node():
+    settings = NodeConfig(mode=Mode.HYBRID, listen="127.0.0.1:0", health_port=0)
+    async with Node(settings) as node:
+        port = await gateway.get_health_port((GATEWAY_HEALTH, node.system))
+        supervisor_of = supervisors_of(node)
+        for name in PERMANENT:
+            await terminate_child((supervisor_of[name], node.system), name)
+            assert (await get("/ready", port=port))[0] == 503, name
+            assert (await get("/live", port=port))[0] == 200
+            await restart_child((supervisor_of[name], node.system), name)
+            await until(partial(has_status, port, "/ready", 200))
+
+
+@pytest.mark.parametrize(
+    "name", ["macula_tables", "endpoint", "service_registry", "gateway_pubsub", "bootstrap_server"]
+)
+async def test_a_node_with_a_process_that_is_held_still_is_not_ready(name):
+    settings = NodeConfig(mode=Mode.HYBRID, listen="127.0.0.1:0", health_port=0)
+    async with Node(settings) as node:
+        port = await gateway.get_health_port((GATEWAY_HEALTH, node.system))
+        await until(partial(has_status, port, "/ready", 200))
+
+        await suspend((name, node.system))
+        assert (await get("/ready", port=port))[0] == 503
+
+        await resume((name, node.system))
+        await until(partial(has_status, port, "/ready", 200))
 
 
 async def is_ready():

@@ -6,7 +6,8 @@ from macula_actors.actors.gateway.mesh import GatewayMesh
 from macula_actors.actors.gateway.pubsub import MAX_TOPICS, GatewayPubsub
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.handshake import Security
-from macula_actors.core.pubsub.event import Event
+from macula_actors.core.pubsub.event import EncodedEvent
+from macula_actors.core.pubsub.topic import MQTT
 from macula_actors.core.wire.decoder import decode_frame
 from macula_actors.core.wire.frame import whole_frame
 from macula_actors.core.wire.messages import Puback, Publish, PubsubRoute, Subscribe, Unsubscribe
@@ -19,6 +20,8 @@ from supervisors import Reply as Answer
 from supervisors.testing import wait_until, wait_until_idle
 from tests.macula_actors.actors.gateway.stand_ins import config, connections, inbound, never, node_id
 from tests.support import kill, supervise
+
+MESSAGE_ID = bytes(range(16))
 
 
 class Handler(GenServer):
@@ -57,7 +60,12 @@ async def unsubscribe(system, connection, *topics):
 
 
 async def publish(system, topic, payload):
-    await gateway(system).call(Event(topic=topic, payload=payload, publisher=node_id(7)))
+    await publish_bytes(system, topic, json.dumps(payload).encode())
+
+
+async def publish_bytes(system, topic, payload):
+    event = EncodedEvent(topic=topic, payload=payload, publisher=node_id(7), message_id=MESSAGE_ID)
+    await gateway(system).call(event)
     await wait_until_idle(system)
 
 
@@ -86,6 +94,33 @@ async def test_clients_get_the_events_that_they_have_subscribed_to_each_once(sys
 
     assert wanted(asked) == {"a.*", "a.**", "b"}
     assert (await got(first), await got(second)) == ([("a.b", {"x": 1})], [("b", 2)])
+
+
+@pytest.mark.parametrize("payload", [b"hello", b"\xff\x00raw", b"", b'{"x": 1.0}'])
+async def test_a_payload_is_passed_on_as_it_was_published(system, payload):
+    asked = await start(system)
+    (client,) = await connections(system, 1)
+    await subscribe(system, client, "a")
+
+    await publish_bytes(system, "a", payload)
+
+    (exchange,) = await client.call("exchanges")
+    assert decode_frame(whole_frame(exchange.frame)) == Publish(topic="a", payload=payload, message_id=MESSAGE_ID)
+    assert exchange.is_event
+    assert asked[-1].is_encoded
+
+
+async def test_clients_write_their_patterns_as_the_realm_does(system):
+    await start(system, dialect=MQTT)
+    (client,) = await connections(system, 1)
+    await subscribe(system, client, "a/+", "b/#")
+
+    await publish(system, "a/x", 1)
+    await publish(system, "b/x/y", 2)
+    await unsubscribe(system, client, "a/+")
+    await publish(system, "a/x", 3)
+
+    assert await got(client) == [("a/x", 1), ("b/x/y", 2)]
 
 
 async def test_who_has_unsubscribed_gets_nothing_more_and_is_forgotten_with_its_monitor(system):

@@ -4,6 +4,7 @@ import pytest
 
 from macula_actors.actors.gateway.client_call import ClientCall
 from macula_actors.actors.gateway.rpc import GatewayRpc
+from macula_actors.core.peer.handshake import Security
 from macula_actors.core.rpc.arguments import decode, encode
 from macula_actors.core.wire.messages import Ping
 from macula_actors.errors import CallTimeoutError, NoProviderError, RefusedError, RemoteCallError
@@ -49,7 +50,7 @@ async def start(system, make=doubled, max_children=None, **limits):
 
 
 async def ask(server, connection, number=0, *, timeout=None, args=None, procedure="double", **about):
-    data = encode("x", json=not about.get("verified", True)) if args is None else args
+    data = encode("x", json=False) if args is None else args
     message = a_call(number, procedure, data, timeout)
     return await gateway.call_for_client(server, inbound(message, connection, **about), 10.0)
 
@@ -93,9 +94,9 @@ async def test_a_call_is_made_for_the_client_and_its_result_returned(system):
 
 
 async def test_a_client_of_the_original_speaks_json(system):
-    server, connection = await start(system)
+    server, connection = await start(system, security=Security.OPEN)
 
-    reply = await ask(server, connection, verified=False)
+    reply = await ask(server, connection, args=b'"x"')
 
     assert reply.result == b'["x","x"]'
 

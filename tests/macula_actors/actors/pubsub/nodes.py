@@ -118,7 +118,15 @@ class PubsubMesh:
         self.dht = Dht()
         self._numbers = iter(range(1, 200))
 
-    async def node(self, name=None, *, mesh=(), can_be_dialled=True, capabilities=(pubsub.BATCH_CAPABILITY,), **config):
+    async def node(
+        self,
+        name=None,
+        *,
+        mesh=(),
+        can_be_dialled=True,
+        capabilities=(pubsub.BATCH_CAPABILITY, pubsub.CHANGES_CAPABILITY),
+        **config,
+    ):
         number = next(self._numbers)
         identity = Identity.from_seed(bytes([number]) * 32)
         name = name or f"node{number}"

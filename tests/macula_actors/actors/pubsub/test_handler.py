@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
+from macula_actors.actors.pubsub.receiver import MAX_AHEAD
+from macula_actors.actors.pubsub.replays import MAX_OWNERS
 from macula_actors.core.peer.handshake import PeerInfo, Security
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
 from macula_actors.core.rpc.arguments import encode
-from macula_actors.core.wire.messages import Publish
+from macula_actors.core.wire.messages import Publish, Subscribe, SubscriptionsChanged
 from macula_actors.errors import CallTimeoutError, OverloadedError, QuorumError, RefusedError, UnacknowledgedError
+from macula_actors.messages import pubsub
 from macula_actors.messages.names import GATEWAY_PUBSUB, PUBSUB_HANDLER, PUBSUB_SUBSCRIBERS
 from macula_actors.messages.peer import Inbound, peers
 from macula_actors.simulation.link import Link
@@ -39,21 +42,97 @@ async def test_many_publications_share_the_lookups_of_their_topic():
         assert len(mesh.dht.lookups) == len(TOPIC.split(".")) + 1
 
 
-async def test_a_publication_uses_the_cache_and_refreshes_it_meanwhile():
+async def test_a_publication_of_qos_0_uses_the_cache_for_a_while_and_refreshes_it_meanwhile():
     async with pubsub_mesh() as mesh:
         one, other = await mesh.nodes(2)
         await other.subscribe(TOPIC)
-        await one.publish(TOPIC, 1, qos=1)
+        await one.publish(TOPIC, 1)
         first = len(mesh.dht.lookups)
         await asyncio.sleep(one.config.stale_after)
         mesh.dht.delay = 2.0
         before = one.system.now()
 
-        await one.publish(TOPIC, 2, qos=1)
+        await one.publish(TOPIC, 2)
 
         assert one.system.now() - before < 1.0
         await asyncio.sleep(10.0)
         assert len(mesh.dht.lookups) == 2 * first
+
+
+@pytest.mark.parametrize("how", [{"qos": 1}, {"retain": True}])
+async def test_what_must_not_be_lost_reaches_whoever_subscribed_before_the_cache_was_stale(how):
+    async with pubsub_mesh() as mesh:
+        one, late = await mesh.nodes(2)
+        await one.publish(TOPIC, 0, **how)  # it is cached that nobody has subscribed
+        got = await late.subscribe("sensors.**")
+        await asyncio.sleep(one.config.stale_after)
+
+        await one.publish(TOPIC, 1, **how)
+        await asyncio.sleep(0.05)
+
+        assert payloads(got)[-1:] == [1]
+
+
+async def test_a_cache_that_is_used_is_refreshed_before_qos_1_has_to_wait_for_it():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await other.subscribe(TOPIC)
+        await one.publish(TOPIC, 1, qos=1)
+        mesh.dht.delay = 0.2
+        took = []
+
+        for number in range(40):
+            before = one.system.now()
+            await one.publish(TOPIC, number, qos=1)
+            took.append(one.system.now() - before)
+            await asyncio.sleep(0.5)
+
+        assert max(took) < 0.2
+
+
+async def test_who_is_known_gets_an_event_though_others_cannot_be_looked_up_in_time():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe(TOPIC)
+        await one.publish(TOPIC, 1, qos=1)
+        await asyncio.sleep(one.config.stale_after)
+        mesh.dht.delay = 60.0
+
+        with pytest.raises(CallTimeoutError, match="subscribers"):
+            await one.publish(TOPIC, 2, qos=1)
+
+        assert payloads(got) == [1, 2]
+
+
+async def test_an_event_of_qos_0_does_not_overtake_one_that_waits_for_a_lookup():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        got = await other.subscribe(TOPIC)
+        await one.publish(TOPIC, 0, qos=1)
+        await asyncio.sleep(one.config.stale_after)
+        mesh.dht.delay = 0.2
+
+        await asyncio.gather(*[one.publish(TOPIC, number, qos=number % 2) for number in range(1, 6)])
+        await wait_until(lambda: len(got) == 6)
+
+        assert payloads(got) == list(range(6))
+
+
+async def test_who_subscribes_while_a_lookup_is_under_way_is_found_by_it():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await one.subscribe("other.**")
+        await other.publish("other.topic", qos=1)  # so there is a connection
+        mesh.dht.delay = 0.2
+        first = asyncio.create_task(one.publish(TOPIC, 0, qos=1))
+        await asyncio.sleep(0.1)
+        mesh.dht.delay = 0.0
+
+        got = await other.subscribe(TOPIC)
+        await first
+        await one.publish(TOPIC, 1, qos=1)
+
+        assert payloads(got)[-1:] == [1]
 
 
 async def test_without_an_answer_qos_1_is_refused_and_local_subscribers_are_served():
@@ -187,6 +266,97 @@ async def test_a_node_that_is_killed_is_a_subscriber_no_more_when_its_record_has
         await asyncio.sleep(31.0)
 
         await one.publish(TOPIC, 2, qos=1)
+
+
+async def test_a_node_that_withdraws_is_a_subscriber_no_more():
+    async with pubsub_mesh() as mesh:
+        one, gone = await mesh.nodes(2)
+        await gone.subscribe("sensors.**")
+        await one.publish(TOPIC, 1, qos=1)
+
+        await pubsub.withdraw(gone.handler)
+        await gone.node.stop()
+
+        assert mesh.dht.patterns() == {}
+        await one.publish(TOPIC, 2, qos=1, timeout=1.0)
+
+
+async def test_who_withdraws_waits_for_the_others_only_so_long_and_not_for_a_handler_that_is_not_there():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        await node.subscribe("sensors.**")
+        mesh.dht.delay = 60.0
+        before = node.system.now()
+
+        await pubsub.withdraw(node.handler)
+        assert 0.9 < node.system.now() - before < 1.1
+
+        before = node.system.now()
+        await pubsub.withdraw(("nobody", node.system))
+        assert node.system.now() == before
+
+
+async def test_a_node_that_withdraws_still_ends_subscriptions_and_delivers_until_it_ends():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        await node.subscribe("sensors.**")
+        got = await node.subscribe(TOPIC)
+
+        await pubsub.withdraw(node.handler)
+        handler = node.system.whereis(PUBSUB_HANDLER)
+        await node.publish(TOPIC, 1)
+        assert await node.unsubscribe()
+        await node.subscribe("other")
+        await asyncio.sleep(1.0)
+
+        assert payloads(got) == [1]
+        assert mesh.dht.patterns() == {}
+        assert node.system.whereis(PUBSUB_HANDLER) is handler
+
+
+async def test_a_subscription_that_is_ended_is_found_no_more_when_its_end_returns():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await other.subscribe("sensors.**")
+        await one.publish(TOPIC, 1, qos=1)
+        mesh.dht.delay = 0.2
+
+        assert await other.unsubscribe()
+
+        assert mesh.dht.patterns() == {}
+        mesh.dht.delay = 0.0
+        before = (await one.stats()).outbox.sent
+        await one.publish(TOPIC, 2, qos=1)
+        assert (await one.stats()).outbox.sent == before
+
+
+async def test_the_end_of_a_subscription_waits_for_the_others_only_so_long():
+    async with pubsub_mesh() as mesh:
+        node = await mesh.node()
+        await node.subscribe("sensors.**")
+        mesh.dht.delay = 60.0
+        before = node.system.now()
+
+        assert await node.unsubscribe()
+
+        assert 0.9 < node.system.now() - before < 1.1
+
+
+async def test_peers_are_told_of_a_subscription_that_took_longer_than_who_subscribed_waits():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await one.subscribe("other.**")
+        await other.publish("other.topic", qos=1)  # so there is a connection
+        mesh.dht.delay = 8.0
+        got = await other.subscribe(TOPIC)
+        mesh.dht.delay = 0.0
+        await asyncio.sleep(1.0)
+        await one.publish(TOPIC, 0, qos=1)  # it is cached that nobody has subscribed
+        await asyncio.sleep(2.5)
+
+        await one.publish(TOPIC, 1, qos=1)
+
+        assert payloads(got) == [1]
 
 
 @pytest.mark.parametrize("victims", [(0,), (1,), (0, 1)])
@@ -490,6 +660,174 @@ async def test_who_subscribes_again_is_given_the_last_value_again():
         await asyncio.sleep(20.0)
 
         assert [(event.payload, event.retained) for event in first + second] == [(1, False), (1, True)]
+
+
+async def test_of_values_of_several_publishers_a_new_subscriber_is_given_the_last_one_once():
+    async with pubsub_mesh() as mesh:
+        one, other, late = await mesh.nodes(3)
+        await one.publish(TOPIC, "old", retain=True)
+        await asyncio.sleep(0.1)
+        await other.publish(TOPIC, "new", retain=True)
+
+        got = await late.subscribe("sensors.**")
+        await asyncio.sleep(30.0)
+        again = await late.subscribe("sensors.**")
+        await asyncio.sleep(1.0)
+
+        assert payloads(got) == payloads(again) == ["new"]
+
+
+async def test_who_has_an_older_value_learns_the_last_one():
+    async with pubsub_mesh() as mesh:
+        one, other, late, later = await mesh.nodes(4)
+        await one.publish(TOPIC, "old", retain=True)
+        await asyncio.sleep(0.1)
+        await other.publish(TOPIC, "new", retain=True)
+        await late.subscribe("sensors.**")
+        await asyncio.sleep(10.0)
+        await other.node.stop()
+        await late.unsubscribe()
+
+        got = await later.subscribe("sensors.**")
+        await asyncio.sleep(10.0)
+
+        assert payloads(got) == ["new"]
+
+
+async def test_a_value_that_another_node_has_cleared_is_given_to_nobody():
+    async with pubsub_mesh() as mesh:
+        one, other, late = await mesh.nodes(3)
+        await one.publish(TOPIC, "on", retain=True)
+        await asyncio.sleep(0.1)
+        await other.publish(TOPIC, None, retain=True)
+
+        got = await late.subscribe("sensors.**")
+        await asyncio.sleep(30.0)
+
+        assert got == []
+
+
+async def test_a_value_outlives_its_publisher_at_the_nodes_that_have_subscribed():
+    async with pubsub_mesh() as mesh:
+        one, owner, late = await mesh.nodes(3)
+        early = await owner.subscribe("sensors.**")
+        await one.publish(TOPIC, 7, retain=True, qos=1)
+        await one.node.stop()
+        await asyncio.sleep(20.0)
+
+        got = await late.subscribe(TOPIC)
+        await asyncio.sleep(5.0)
+
+        assert payloads(early) == [7]
+        assert [(event.payload, event.retained, event.publisher) for event in got] == [(7, True, one.node_id)]
+
+
+async def test_many_owners_give_a_new_subscriber_a_value_a_few_times_and_it_comes_once():
+    async with pubsub_mesh() as mesh:
+        one, *owners, late = await mesh.nodes(9)
+        for owner in owners:
+            await owner.subscribe("sensors.**")
+        await asyncio.sleep(10.0)
+        await one.publish(TOPIC, 7, retain=True, qos=1)
+        await one.node.stop()
+        await asyncio.sleep(20.0)
+
+        got = await late.subscribe(TOPIC)
+        await asyncio.sleep(30.0)
+
+        assert payloads(got) == [7]
+        assert sum([(await owner.stats()).outbox.sent > 0 for owner in owners]) == MAX_OWNERS
+
+
+async def test_a_value_of_the_future_is_taken_for_one_of_now():
+    async with pubsub_mesh() as mesh:
+        one, other, late = await mesh.nodes(3)
+        await other.subscribe("sensors.**")
+        value = an_event(1, qos=1, retain=True, published_at=2**60)
+        await one.node.request(other.node, value)
+        await asyncio.sleep(MAX_AHEAD / 1000 + 1)
+        await one.publish(TOPIC, "new", retain=True)
+
+        got = await late.subscribe("sensors.**")
+        await asyncio.sleep(5.0)
+
+        assert payloads(got) == ["new"]
+
+
+# Who is not connected, but has the same gateway
+
+
+async def test_a_gateway_tells_its_other_sessions_what_one_has_subscribed_to_and_ended():
+    async with pubsub_mesh() as mesh:
+        gateway, one, other = await mesh.nodes(3)
+        await gateway.system.start(Collector, [], name=GATEWAY_PUBSUB)
+        await gateway.subscribe("other.**")
+        await asyncio.gather(*[each.publish("other.topic", qos=1) for each in (one, other)])  # so there are sessions
+        await one.publish(TOPIC, 0, qos=1)  # it is cached that nobody has subscribed
+
+        got = await other.subscribe("sensors.**")
+        await asyncio.sleep(0.2)
+        assert len(await peers(one.node.connector)) == 1
+        await one.publish(TOPIC, 1, qos=1)
+        await other.unsubscribe()
+        await asyncio.sleep(0.2)
+        sent = (await one.stats()).outbox.sent
+        await one.publish(TOPIC, 2, qos=1)
+
+        assert payloads(got) == [1]
+        assert (await one.stats()).outbox.sent == sent
+
+
+async def test_a_gateway_passes_on_much_in_few_messages_and_nothing_that_was_passed_on():
+    async with pubsub_mesh() as mesh:
+        gateway, one, other = await mesh.nodes(3)
+        await gateway.system.start(Collector, [], name=GATEWAY_PUBSUB)
+        far = await mesh.mesh.node(
+            "far",
+            answers={SubscriptionsChanged: lambda _: None, Subscribe: lambda _: None},
+            capabilities=(pubsub.CHANGES_CAPABILITY,),
+        )
+        await asyncio.gather(*[each.request(gateway.node, an_event(1, qos=1)) for each in (far, one.node, other.node)])
+
+        topics = {f"a.{number}" for number in range(100)}
+        await asyncio.gather(*[one.node.send(gateway.node, Subscribe(topics=(each,))) for each in topics])
+        changed = SubscriptionsChanged(topics=("b",), node_ids=(other.node_id,), hop_count=1)
+        await other.node.send(gateway.node, changed)
+        await asyncio.sleep(1.0)
+
+        told = [each for each in far.handled if isinstance(each, SubscriptionsChanged)]
+        assert len(told) < 5
+        assert {topic for each in told for topic in each.topics} == topics
+        assert {(each.node_ids, each.hop_count) for each in told} == {((one.node_id,), 1)}
+
+
+async def test_a_value_comes_at_once_to_a_new_subscriber_with_the_same_gateway():
+    async with pubsub_mesh() as mesh:
+        gateway, one, other = await mesh.nodes(3)
+        await gateway.system.start(Collector, [], name=GATEWAY_PUBSUB)
+        await gateway.subscribe("other.**")
+        await asyncio.gather(*[each.publish("other.topic", qos=1) for each in (one, other)])
+        await one.publish(TOPIC, 1, retain=True)
+
+        got = await other.subscribe("sensors.**")
+        await asyncio.sleep(0.5)
+
+        assert payloads(got) == [1]
+
+
+async def test_nodes_of_an_open_mesh_tell_each_other_whoever_has_dialled():
+    async with pubsub_mesh() as mesh:
+        one, other = await mesh.nodes(2, security=Security.OPEN)
+        await one.subscribe("other.**")
+        await other.publish("other.topic", qos=1)  # so there is a connection
+        logs = []
+
+        for here, there in ((one, other), (other, one)):
+            await there.publish(TOPIC, 0, qos=1, json=True)  # it is cached who has subscribed
+            logs.append(await here.subscribe("sensors.**"))
+            await there.publish(TOPIC, 1, qos=1, json=True)
+
+        assert [payloads(log)[:1] for log in logs] == [[1], [1]]
 
 
 # Clients of a gateway

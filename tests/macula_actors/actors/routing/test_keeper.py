@@ -1,6 +1,20 @@
 import asyncio
+import sqlite3
+from contextlib import closing
 
-from macula_actors.actors.routing.keeper import FILE, RETRY_AFTER, Keeper, Load, SaveContacts, Saved, SaveRecord
+import pytest
+
+from macula_actors.actors.routing.keeper import (
+    BROKEN,
+    BUSY_TIMEOUT,
+    FILE,
+    RETRY_AFTER,
+    Keeper,
+    Load,
+    SaveContacts,
+    Saved,
+    SaveRecord,
+)
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.table import SavedContact
@@ -75,6 +89,116 @@ async def test_what_could_not_be_written_is_written_later(system, tmp_path):
     await asyncio.sleep(RETRY_AFTER)
 
     assert len((await keeper.call(Load())).records) == 1
+
+
+async def test_what_waits_to_be_written_is_loaded_too(system, tmp_path):
+    keeper = await keep(system, tmp_path)
+    keeper.cast(SaveRecord(KEY, a_record()))
+
+    assert len((await keeper.call(Load())).records) == 1
+
+
+def change(path, script):
+    with closing(sqlite3.connect(path / FILE)) as database, database:
+        database.executescript(script)
+
+
+async def saved_and_changed(system, path, script):
+    """Return what is loaded after ``script`` was run on a file with three records and two contacts."""
+    keeper = await keep(system, path)
+    keeper.cast(SaveContacts(CONTACTS, wall_clock_ms()))
+    for number in range(3):
+        keeper.cast(SaveRecord(key(number), a_record(key(number))))
+    await keeper.call(Load())
+    change(path, script)
+    return await keeper.call(Load())
+
+
+ONE_RECORD = f"WHERE key = x'{bytes(key(0)).hex()}'"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "packed = x'c1c1'",
+        "packed = NULL",
+        "packed = 'abc'",
+        "expires_at = 'soon'",
+        "expires_at = 1",
+        "ttl = -5",
+        "ttl = 99999999",
+        "sequence = 1.5",
+        "sequence = -1",
+        "signature = NULL",
+        "signature = zeroblob(64)",
+        "public_key = x''",
+        "owner = zeroblob(32)",
+        "owner = x'00'",
+        "key = x'00'",
+    ],
+)
+async def test_a_broken_record_is_left_out_and_the_others_are_not(system, tmp_path, what):
+    saved = await saved_and_changed(system, tmp_path, f"UPDATE records SET {what} {ONE_RECORD}")
+
+    assert {record.key for record in saved.records} == {key(1), key(2)}
+    assert len(saved.contacts) == 2
+
+
+@pytest.mark.parametrize(
+    "what", ["endpoint = 'no sense:x'", "endpoint = CAST(x'ff' AS TEXT)", "node_id = 'abc'", "seen_ms = 'abc'"]
+)
+async def test_a_broken_contact_is_left_out_and_the_others_are_not(system, tmp_path, what):
+    saved = await saved_and_changed(
+        system, tmp_path, f"UPDATE contacts SET {what} WHERE node_id = x'{bytes(key(1)).hex()}'"
+    )
+
+    assert [each.contact for each in saved.contacts] == [CONTACTS[1].contact]
+    assert len(saved.records) == 3
+
+
+@pytest.mark.real_clock
+async def test_a_file_that_is_locked_is_read_when_it_is_free(tmp_path):
+    async with System() as system:
+        keeper = await keep(system, tmp_path)
+        keeper.cast(SaveRecord(KEY, a_record()))
+        await keeper.call(Load())
+        with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            loading = asyncio.create_task(keeper.call(Load(), timeout=30.0))
+            done, _ = await asyncio.wait([loading], timeout=BUSY_TIMEOUT + 0.5)
+            assert not done
+
+        assert len((await loading).records) == 1
+        assert not (tmp_path / BROKEN).exists()
+
+
+@pytest.mark.parametrize("content", [b"nonsense" * 1000, b"SQLite format 3\0" + bytes(2000)])
+async def test_a_file_that_is_none_is_put_aside_and_the_next_one_is_good(system, tmp_path, content):
+    (tmp_path / FILE).write_bytes(content)
+    keeper = await keep(system, tmp_path)
+    assert await keeper.call(Load()) == Saved()
+    keeper.cast(SaveRecord(KEY, a_record()))
+
+    assert len((await keeper.call(Load())).records) == 1
+    assert (tmp_path / BROKEN).read_bytes() == content
+
+
+async def test_a_broken_file_that_cannot_be_put_aside_ends_nothing(system, tmp_path):
+    (tmp_path / FILE).write_bytes(b"nonsense" * 1000)
+    (tmp_path / BROKEN).mkdir()
+    keeper = await keep(system, tmp_path)
+    keeper.cast(SaveRecord(KEY, a_record()))
+
+    assert await keeper.call(Load()) == Saved()
+    assert keeper.is_alive()
+
+
+async def test_an_empty_file_is_none(system, tmp_path):
+    (tmp_path / FILE).touch()
+    keeper = await keep(system, tmp_path)
+
+    assert await keeper.call(Load()) == Saved()
+    assert not (tmp_path / BROKEN).exists()
 
 
 async def test_a_request_that_is_none_ends_it(system, tmp_path):

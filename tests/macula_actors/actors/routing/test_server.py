@@ -8,6 +8,7 @@ from macula_actors.core.kademlia.bucket import BucketLimits
 from macula_actors.core.kademlia.lookup import LookupLimits
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
+from macula_actors.core.kademlia.record_store import RecordLimits
 from macula_actors.core.kademlia.sender_limits import SenderLimits
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.handshake import Security
@@ -40,6 +41,7 @@ from tests.macula_actors.actors.routing.mesh import (
     identity,
     key,
     until,
+    wall_clock_ms,
 )
 
 PAYLOAD = {"a": 1}
@@ -93,6 +95,36 @@ async def test_a_node_that_is_its_own_bootstrap_asks_itself_once():
 
         assert network.wires.sent["FindNode"] == 1
         assert await itself.size() == 0
+
+
+async def test_a_node_that_is_its_own_bootstrap_is_alone_and_finds_nothing():
+    async with dht() as network:
+        await network.node()
+        itself = await network.node(network.nodes[0], number=1)
+
+        assert not await routing_server.wait_joined(itself.server)
+        assert await itself.find(KEY) == []
+        assert (await itself.stats()).is_joined
+
+
+async def test_who_waits_until_a_node_has_joined_is_told_when_it_has():
+    async with dht() as network:
+        first = await network.node()
+        second = await network.node(first)
+
+        assert await routing_server.wait_joined(second.server)
+        assert (await second.stats()).is_joined
+        assert not await routing_server.wait_joined((await network.node()).server)
+
+
+async def test_a_node_whose_bootstrap_is_silent_has_not_joined():
+    async with dht() as network:
+        first = await network.node()
+        await first.stop()
+        second = await network.node(first)
+
+        with pytest.raises(CallTimeoutError):
+            await routing_server.wait_joined(second.server, timeout=30.0)
 
 
 async def test_a_node_whose_peers_were_all_cut_off_comes_back_without_a_bootstrap():
@@ -404,13 +436,82 @@ async def test_a_record_expires_when_its_owner_is_gone():
         assert (await nodes[1].stats()).records.records == 0
 
 
-async def test_a_record_is_published_again_as_long_as_its_owner_is_there():
+@pytest.mark.parametrize("ttl", [1, 2, 10])
+async def test_a_record_is_published_again_as_long_as_its_owner_is_there(ttl):
     async with dht() as network:
         nodes = await network.network(3)
-        await nodes[0].store(KEY, PAYLOAD, ttl=10)
+        await nodes[0].store(KEY, PAYLOAD, ttl=ttl)
+        for _ in range(100):
+            await asyncio.sleep(0.61)
+
+            assert [await has(node, KEY) for node in nodes] == [True] * 3
+
+
+async def test_a_node_alone_keeps_what_it_publishes():
+    async with dht() as network:
+        node = await network.node()
+        await node.store(KEY, PAYLOAD, ttl=10)
         await asyncio.sleep(300.0)
 
-        assert [await has(node, KEY) for node in nodes] == [True] * 3
+        assert await node.find(KEY) == [PAYLOAD]
+
+
+async def test_many_records_with_a_short_ttl_are_all_published_again():
+    async with dht() as network:
+        nodes = await network.network(3)
+        for number in range(200):
+            await nodes[0].store(key(number), PAYLOAD, ttl=10)
+        for _ in range(10):
+            await asyncio.sleep(7.3)
+
+            assert [sum([await has(node, key(number)) for number in range(200)]) for node in nodes] == [200] * 3
+
+
+async def test_what_expired_while_the_machine_slept_is_there_again_when_it_wakes_up():
+    slept = [0]
+    async with dht() as network:
+        nodes = await network.network(2, wall_clock_ms=lambda: wall_clock_ms() + slept[0])
+        await nodes[0].store(KEY, PAYLOAD, ttl=300)
+        await asyncio.sleep(1.0)
+        slept[0] = 400_000
+        await asyncio.sleep(12.0)
+
+        assert [await node.find(KEY) for node in nodes] == [[PAYLOAD]] * 2
+
+
+async def test_what_is_stored_while_it_is_looked_up_is_found_by_who_asks_then():
+    async with dht(delay=0.3) as network:
+        nodes = await network.network(3)
+        await nodes[0].store(KEY, {"a": 0})
+        earlier = asyncio.create_task(nodes[0].find(KEY))
+        await asyncio.sleep(0.1)
+        store = asyncio.create_task(nodes[0].store(KEY, PAYLOAD))
+        await asyncio.sleep(0.1)
+        assert not earlier.done()
+
+        assert await nodes[0].find(KEY) == [PAYLOAD]
+        assert await earlier == [{"a": 0}]
+        await store
+
+
+async def test_a_refusal_of_all_peers_says_why():
+    async with dht() as network:
+        one = await network.node()
+        other = await network.node(one, records=RecordLimits(max_record_bytes=100))
+        await all_know_all([one, other])
+
+        with pytest.raises(QuorumError, match="record_too_large"):
+            await one.store(KEY, PAYLOAD)
+
+
+async def test_none_is_refused_and_leaves_what_is_there():
+    async with dht() as network:
+        nodes = await network.network(2)
+        await nodes[0].store(KEY, PAYLOAD)
+
+        with pytest.raises(LocalProtocolError, match="delete"):
+            await nodes[0].store(KEY, None)
+        assert await nodes[1].find(KEY) == [PAYLOAD]
 
 
 async def test_a_record_survives_the_death_of_all_holders_but_one():
@@ -635,16 +736,77 @@ async def test_equal_lookups_at_a_time_are_one():
         assert network.wires.sent["FindValue"] - before == 2
 
 
-async def test_one_lookup_too_many_is_refused():
+async def test_lookups_beyond_those_at_once_wait_and_one_too_many_is_refused():
     async with dht() as network:
-        nodes = await network.network(3, max_lookups=4)
-        finds = (nodes[0].find(key(number)) for number in range(5))
+        nodes = await network.network(3, max_lookups=4, max_waiting_lookups=3)
+        finds = (nodes[0].find(key(number)) for number in range(8))
         *found, refused = await asyncio.gather(*finds, return_exceptions=True)
 
-        assert found == [[]] * 4
+        assert found == [[]] * 7
         assert isinstance(refused, OverloadedError)
         assert await nodes[0].find(KEY) == []
-        assert (await nodes[0].stats()).lookups == 0
+        stats = await nodes[0].stats()
+        assert (stats.lookups, stats.waiting) == (0, 0)
+
+
+async def test_hundreds_of_stores_and_finds_at_once_are_all_done():
+    async with dht() as network:
+        nodes = await network.network(3)
+        stored = await asyncio.gather(*(nodes[0].store(key(number), number) for number in range(300)))
+        found = await asyncio.gather(*(nodes[1].find(key(number)) for number in range(300)))
+
+        assert stored == [3] * 300
+        assert found == [[number] for number in range(300)]
+
+
+async def test_a_find_does_not_wait_for_the_stores_before_it():
+    async with dht(delay=0.2) as network:
+        nodes = await network.network(3)
+        stores = [asyncio.create_task(nodes[0].store(key(number), number, timeout=60.0)) for number in range(300)]
+        await asyncio.sleep(0.1)
+        began_at = asyncio.get_running_loop().time()
+
+        assert await nodes[0].find(KEY) == []
+        assert asyncio.get_running_loop().time() - began_at < 2.0
+        assert not all(store.done() for store in stores)
+        assert await asyncio.gather(*stores) == [3] * 300
+
+
+async def test_a_store_that_is_refused_is_not_kept():
+    async with dht() as network:
+        nodes = await network.network(2, max_lookups=1, max_waiting_lookups=1)
+        *taken, refused = await asyncio.gather(
+            *(nodes[0].store(key(number), number) for number in range(3)), return_exceptions=True
+        )
+        await asyncio.sleep(60.0)
+
+        assert taken == [2, 2]
+        assert isinstance(refused, OverloadedError)
+        assert [await node.find(key(2)) for node in nodes] == [[], []]
+        assert (await nodes[0].stats()).published == 2
+
+
+async def test_who_has_given_up_in_the_queue_costs_no_lookup():
+    async with dht(delay=1.0) as network:
+        nodes = await network.network(2, max_lookups=1)
+        first = asyncio.create_task(nodes[0].find(key(0)))
+        await asyncio.sleep(0.1)
+        with pytest.raises(CallTimeoutError):
+            await nodes[0].find(key(1), timeout=0.5)
+        before = network.wires.sent["FindValue"]
+
+        assert await first == []
+        assert await nodes[0].find(key(2)) == []
+        assert network.wires.sent["FindValue"] - before == 1
+
+
+async def test_a_process_that_still_waits_for_silent_peers_has_a_place():
+    async with dht() as network:
+        nodes = await network.network(4, max_jobs=4, max_upkeep=1)
+        network.wires.cut.add(nodes[3].endpoint)
+        stored = await asyncio.gather(*(nodes[0].store(key(number), number, timeout=60.0) for number in range(20)))
+
+        assert set(stored) <= {3, 4}
 
 
 async def test_no_process_of_a_lookup_is_left():
@@ -760,6 +922,34 @@ async def test_a_node_is_back_from_its_data_dir_without_its_bootstrap(tmp_path):
         await until(lambda: back.knows(third))
         assert await back.find(KEY) == [PAYLOAD]
         assert (await back.stats()).published == 1
+
+
+async def test_a_node_that_is_back_does_not_take_what_it_cannot_see_yet_for_nothing(tmp_path):
+    async with dht() as network:
+        first = await network.node()
+        second = await network.node(first, data_dir=tmp_path)
+        await all_know_all([first, second])
+        await first.store(KEY, PAYLOAD)
+        await second.stop()
+        back = await network.node(number=2, data_dir=tmp_path)
+        with pytest.raises(QuorumError):
+            await back.find(KEY)
+
+        assert await routing_server.wait_joined(back.server)
+        assert await back.find(KEY) == [PAYLOAD]
+
+
+async def test_a_node_whose_former_contacts_are_all_gone_is_alone(tmp_path):
+    async with dht() as network:
+        first = await network.node()
+        second = await network.node(first, data_dir=tmp_path)
+        await all_know_all([first, second])
+        await second.stop()
+        await first.stop()
+        back = await network.node(number=2, data_dir=tmp_path)
+
+        assert not await routing_server.wait_joined(back.server)
+        assert await back.find(KEY) == []
 
 
 async def test_a_record_that_expired_while_its_owner_was_away_is_there_again(tmp_path):

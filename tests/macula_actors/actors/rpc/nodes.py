@@ -25,6 +25,7 @@ class Book:
     def __init__(self):
         self.handlers = {}
         self.providers = {}
+        self.afresh = {}  # what a refresh finds, by procedure: a node
         self.contacts = []
         self.reported = []
 
@@ -41,6 +42,9 @@ class Registry(GenServer):
                 return Reply(self.book.handlers.get(procedure))
             case Choose(procedure) if procedure in self.book.handlers:
                 return Reply(self.book.handlers[procedure])
+            case Discover(procedure, refresh=True) if procedure in self.book.afresh:
+                self.book.providers[procedure] = (_provider(procedure, self.book.afresh.pop(procedure)),)
+                return Reply(self.book.providers[procedure])
             case Choose(procedure) | Discover(procedure):
                 return Reply(self.book.providers.get(procedure, ()))
 

@@ -51,6 +51,7 @@ class Dht:
         self.delay = delay
         self.errors = []  # with which the next requests are refused
         self.is_silent = False
+        self.is_crashing = False
         self.records = {}
         self.counts = Counter()
         self.stores = []
@@ -75,6 +76,8 @@ class Routing(GenServer):
 
     def handle_call(self, request, from_):
         self.dht.counts[type(request).__name__] += 1
+        if self.dht.is_crashing:
+            raise ZeroDivisionError
         if self.dht.is_silent:
             return NoReply()
         if self.dht.errors:

@@ -66,7 +66,15 @@ async def test_advertising_again_replaces_the_handler_and_what_others_are_told()
 
 
 @pytest.mark.parametrize(
-    "how", [{"ttl": 0}, {"ttl": 100_000}, {"metadata": {"a": b"x" * MAX_PAYLOAD_BYTES}}, {"metadata": {1: 2}}]
+    "how",
+    [
+        {"ttl": 0},
+        {"ttl": 100_000},
+        {"ttl": 300.0},
+        {"ttl": "5"},
+        {"metadata": {"a": b"x" * MAX_PAYLOAD_BYTES}},
+        {"metadata": {1: 2}},
+    ],
 )
 async def test_what_no_record_can_be_made_of_is_refused_and_leaves_nothing(how):
     async with services() as node:
@@ -77,10 +85,35 @@ async def test_what_no_record_can_be_made_of_is_refused_and_leaves_nothing(how):
         assert await get_handler(node.registry, "p") is None
 
 
-async def test_a_name_that_is_none_is_refused():
+@pytest.mark.parametrize(
+    ("procedure", "handler", "how", "message"),
+    [
+        ("a.*", print, {}, "procedure name"),
+        (None, print, {}, "procedure name is a NoneType; allowed is a text"),
+        ("p", None, {}, "handler is None; allowed is a function"),
+        ("p", 5, {}, "handler is 5"),
+        ("p", print, {"metadata": ["a"]}, r"metadata is \['a'\]; allowed is a map"),
+    ],
+)
+async def test_what_can_be_no_service_is_refused_at_once(procedure, handler, how, message):
     async with services() as node:
-        with pytest.raises(ValueError, match="procedure name"):
-            await advertise(node.manager, "a.*", print)
+        with pytest.raises(ValueError, match=message):
+            await advertise(node.manager, procedure, handler, **how)
+
+        assert await names(node) == []
+
+
+async def test_what_was_advertised_anew_is_not_withdrawn_with_what_was_before():
+    async with services() as node:
+        first = await advertise(node.manager, "p", print)
+        second = await advertise(node.manager, "p", repr)
+
+        assert not await unadvertise(node.manager, "p", first)
+        assert await get_handler(node.registry, "p") is repr
+        await node.kill(ADVERTISEMENT_MANAGER)
+        assert not await unadvertise(node.manager, "p", first)
+        assert await unadvertise(node.manager, "p", second)
+        assert await get_handler(node.registry, "p") is None
 
 
 async def test_one_advertisement_too_many_is_refused_but_not_one_that_is_there():

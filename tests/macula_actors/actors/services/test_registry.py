@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from macula_actors.core.rpc.selector import Strategy
-from macula_actors.errors import CallTimeoutError, OverloadedError, QuorumError
+from macula_actors.errors import CallTimeoutError, CrashedError, OverloadedError, QuorumError
 from macula_actors.messages.names import ROUTING_SERVER, SERVICE_REGISTRY
 from macula_actors.messages.service_registry import (
     advertise_local,
@@ -179,15 +179,54 @@ async def test_a_provider_whose_record_expires_is_not_returned():
         assert numbers_of(await discover(node.registry, "p")) == [3]
 
 
-async def test_that_nobody_provides_is_asked_again_after_a_second():
+@pytest.mark.parametrize("ask", [discover, choose])
+async def test_who_asks_after_it_was_advertised_finds_it_though_others_have_just_asked_in_vain(ask):
     async with services() as node:
-        assert await discover(node.registry, "p") == ()
-        assert await discover(node.registry, "p") == ()
-        assert node.dht.counts["LookUpValue"] == 1
+        assert await ask(node.registry, "p") == ()
         node.dht.provide("p", 2)
-        await asyncio.sleep(1.0)
 
-        assert numbers_of(await discover(node.registry, "p")) == [2]
+        assert numbers_of(await ask(node.registry, "p")) == [2]
+        assert asyncio.get_running_loop().time() < 0.4  # two lookups, of 0.1 s each, and a rest
+
+
+async def test_who_asks_while_a_lookup_is_in_vain_is_not_told_of_what_was_before():
+    async with services() as node:
+        first = asyncio.create_task(discover(node.registry, "p"))
+        await asyncio.sleep(0.05)
+        later = [asyncio.create_task(discover(node.registry, "p")) for _ in range(3)]
+        await first
+        node.dht.provide("p", 2)
+
+        assert first.result() == ()
+        assert [numbers_of(await each) for each in later] == [[2]] * 3
+        assert node.dht.counts["LookUpValue"] == 2
+        counts = await stats(node.registry)
+        assert (counts.waiting, counts.lookups) == (0, 0)
+
+
+async def test_who_asks_in_vain_again_and_again_is_slow_and_burdens_nobody():
+    async def ask_on():
+        while True:
+            assert await discover(node.registry, "p") == ()
+
+    async with services(Dht(delay=0.0)) as node:
+        tasks = [asyncio.create_task(ask_on()) for _ in range(20)]
+        await asyncio.sleep(5.0)
+
+        assert not any(task.done() for task in tasks)
+        assert 30 <= node.dht.counts["LookUpValue"] <= 51
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_lookup_that_the_routing_server_crashes_at_is_not_begun_anew():
+    async with services() as node:
+        node.dht.is_crashing = True
+
+        with pytest.raises(CrashedError):
+            await discover(node.registry, "p")
+        assert node.dht.counts["LookUpValue"] == 1
 
 
 async def test_a_refresh_asks_although_providers_are_cached():

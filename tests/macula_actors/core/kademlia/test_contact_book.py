@@ -88,6 +88,22 @@ def test_the_evicted_are_remembered_until_they_are_seen_again_removed_or_too_man
     assert book.has_former
 
 
+def test_those_of_an_earlier_life_are_asked_first_until_each_was_asked_seen_or_removed(book):
+    book.seen(contact(1), 0.0)
+    book.failed(contact(1).node_id, 1.0)
+    book.remember([contact(2)])
+    assert book.former(5, Random(0)) == [contact(2)]
+    book.asked(contact(2).node_id)
+
+    assert not book.has_unasked
+    assert sorted(book.former(5, Random(0)), key=str) == [contact(1), contact(2)]
+    book.remember([contact(3), contact(4)])
+    assert book.former(1, Random(0)) == [contact(3)]
+    book.seen(contact(3), 2.0)
+    book.remove(contact(4).node_id, 2.0)
+    assert not book.has_unasked
+
+
 def test_hearsay_is_for_a_ping(book):
     assert book.heard_of(contact(1)) == Ping(contact(1))
     assert len(book) == 0

@@ -1,10 +1,13 @@
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macula_actors.core.kademlia.keys import KeyKind, key_of, open_key, scoped_key
+from macula_actors.core.kademlia.keys import KeyKind, key_from, key_of, open_key, scoped_key
+from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.handshake import Security
+from macula_actors.errors import BadArgumentError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 named = st.tuples(st.sampled_from(KeyKind), texts | st.binary(max_size=8), texts)
@@ -51,3 +54,20 @@ def test_security_decides_which_key_a_name_has():
         Security.OPEN: open_key("weather"),
         Security.VERIFIED: scoped_key(KeyKind.TOPIC, "weather", realm="com.example"),
     }
+
+
+@pytest.mark.parametrize("name", [5, None, bytearray(b"x"), "\ud800"])
+def test_what_is_no_name_has_no_key(name):
+    with pytest.raises(BadArgumentError, match="bad_key"):
+        scoped_key(KeyKind.VALUE, name, realm="r")
+
+
+def test_a_key_may_come_as_its_bytes():
+    assert key_from(bytes(32)) == NodeId(bytes(32))
+    assert isinstance(key_from(bytes(32)), NodeId)
+
+
+@pytest.mark.parametrize("key", [b"short", "x" * 32, None, 5])
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(BadArgumentError, match="bad_key"):
+        key_from(key)

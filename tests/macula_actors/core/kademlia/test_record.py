@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import reduce
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from macula_actors.core.kademlia.record import (
     MAX_PAYLOAD_BYTES,
     MAX_SEQUENCE,
     MAX_TTL,
+    MAX_V08_PAYLOAD_BYTES,
     RECORD_OVERHEAD_BYTES,
     Record,
+    for_v08,
     next_sequence,
 )
 from macula_actors.core.peer.handshake import Security
@@ -227,7 +230,7 @@ def test_a_record_has_a_largest_size(security):
     assert len(pack(sealed(payload=bytes(MAX_PAYLOAD_BYTES - 3)).to_value())) <= 8192
 
 
-@pytest.mark.parametrize("ttl", [0, -1, MAX_TTL + 1])
+@pytest.mark.parametrize("ttl", [0, -1, MAX_TTL + 1, 300.0, "5", True])
 def test_a_record_lives_a_second_to_a_day(ttl):
     with pytest.raises(LocalProtocolError, match="bad_ttl"):
         sealed(ttl=ttl)
@@ -244,6 +247,33 @@ def test_str_and_bin_of_a_payload_stay_what_they_are():
 
     assert verified(unpack(pack(texts.to_value()))).payload == {"endpoint": "a"}
     assert unless_refused(pack(as_bin(texts.to_value()))) is None
+
+
+def test_for_v08_each_text_is_bin_and_the_record_of_it_is_verified_as_it_comes_back():
+    payload = for_v08({"text": "ü", "list": [{"a": 1.5}, None, b"x"]}, is_short=True)
+
+    assert payload == {b"text": "ü".encode(), b"list": [{b"a": 1.5}, None, b"x"]}
+    assert verified(unpack(pack(sealed(payload=payload).to_value()))).payload == payload
+
+
+@given(st.integers(0, MAX_V08_PAYLOAD_BYTES - 3))
+def test_a_store_of_what_is_short_for_v08_is_as_long_as_it_takes_at_most(length):
+    record = sealed(payload=for_v08("x" * length, is_short=True), ttl=MAX_TTL)
+
+    assert len(encode(Store(key=bytes(KEY), value=record.to_value()))) <= 1100
+
+
+def test_what_is_too_long_for_v08_is_refused_where_it_has_to_be_short():
+    with pytest.raises(LocalProtocolError, match="reads 768"):
+        for_v08("x" * MAX_V08_PAYLOAD_BYTES, is_short=True)
+
+    assert for_v08("x" * 2000, is_short=False) == b"x" * 2000
+
+
+@pytest.mark.parametrize("payload", [{1: 2}, "\ud800", object(), reduce(lambda inner, _: [inner], range(2000), 0)])
+def test_what_no_record_may_have_is_refused_for_v08_too(payload):
+    with pytest.raises(LocalProtocolError, match="bad_value"):
+        for_v08(payload, is_short=False)
 
 
 def test_a_field_is_found_under_its_name_as_bin_or_str():

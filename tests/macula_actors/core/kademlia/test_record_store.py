@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from macula_actors.config import ServiceConfig
 from macula_actors.core.kademlia.node_id import ID_BYTES, NodeId
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.record_decisions import Ignored, RecordRefusal, Refreshed, Refused, Stored
@@ -250,6 +251,25 @@ def test_an_owner_has_a_most_records_and_bytes():
     assert short.put(sealed(key=KEYS[2], payload=0), NOW) == Refused(RecordRefusal.TOO_MANY_OF_OWNER)
     assert few.put(sealed(1, key=KEYS[2]), NOW) == Stored()
     assert few.stats_of_owner(OWNERS[0].node_id) == RecordStats(2, 1, 2, 2 * sealed().length)
+
+
+def test_what_an_owner_has_deleted_is_no_record_of_it_and_its_oldest_tombstone_goes_for_the_next():
+    records = store(max_per_owner=2)
+    tombstones = [sealed(key=key).tombstone(OWNERS[0], now_ms=NOW) for key in KEYS[:3]]
+    for each in tombstones[:2]:
+        records.put(each, NOW)
+
+    assert [records.put(sealed(key=key), NOW) for key in KEYS[2:4]] == [Stored()] * 2
+    assert records.put(tombstones[2], NOW) == Stored(replaced=sealed(key=KEYS[2]), evicted=(tombstones[0],))
+    assert records.put(sealed(key=KEYS[0], sequence=3), NOW) == Stored()
+    assert records.put(sealed(key=KEYS[4]), NOW) == Refused(RecordRefusal.TOO_MANY_OF_OWNER)
+
+
+def test_the_services_of_one_node_all_have_room_at_another():
+    limits = RecordLimits()
+
+    assert limits.max_per_owner >= ServiceConfig(identity=OWNERS[0], realm="r").max_local
+    assert limits.max_bytes_per_owner >= limits.max_per_owner * 2 * sealed().length
 
 
 def test_when_all_is_full_the_farthest_keys_go_first():
@@ -551,9 +571,13 @@ class Keeper(RuleBasedStateMachine):
             assert len(of_others) <= SMALL.max_per_key
             assert sum(each.record.length for each in of_others) <= SMALL.max_bytes_per_key
         for owner in OWNERS[:5]:
+            held = [each.record for slot, each in self.table.items() if slot[1] == owner.node_id]
+            live = [record.length for record in held if not record.is_tombstone]
+            assert len(live) <= SMALL.max_per_owner
+            assert sum(live) <= SMALL.max_bytes_per_owner
+            assert len(held) - len(live) <= SMALL.max_per_owner
             of_owner = self.store.stats_of_owner(owner.node_id)
-            assert of_owner.records <= SMALL.max_per_owner
-            assert of_owner.length <= SMALL.max_bytes_per_owner
+            assert (of_owner.records, of_owner.length) == (len(held), sum(record.length for record in held))
         assert own.records <= SMALL.max_records
 
     @invariant()

@@ -1,11 +1,14 @@
 from collections import Counter
+from itertools import starmap
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.kademlia.sender_limits import Excess, SenderBook, SenderLimits
+from macula_actors.core.kademlia.sender_limits import Excess, SenderBook, SenderLimits, sender_of
+from macula_actors.core.peer.contact import Contact
 
 ONE, OTHER = NodeId.of(b"one"), NodeId.of(b"other")
 FEW = SenderLimits(stores_per_minute=6, records_per_minute=4, max_records=3, max_senders=2, recount_after=10.0)
@@ -21,6 +24,13 @@ def bring(book, kept, sender, number, now):
     kept.update([] if excess else [slot(number)])
     [book.brought(sender, slot(number), now) for _ in range(excess is None)]
     return excess
+
+
+def test_who_says_its_id_is_known_by_that_and_who_does_not_by_its_address():
+    at = list(starmap(Endpoint, (("10.0.0.1", 1), ("10.0.0.1", 2), ("2001:db8::1", 1), ("2001:db8::2", 1))))
+
+    assert {sender_of(Contact(each, ONE)) for each in at} == {ONE}
+    assert len({sender_of(Contact(each)) for each in at}) == 2
 
 
 def test_a_burst_of_a_thousand_replicated_records_hits_no_limit():

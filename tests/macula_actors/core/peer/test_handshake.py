@@ -19,6 +19,7 @@ from macula_actors.core.peer.handshake import (
     Refused,
     Security,
     Send,
+    Serve,
 )
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.transcript import NO_NONCE, Purpose, Transcript
@@ -31,8 +32,14 @@ from macula_actors.core.wire.messages import (
     Connected,
     Disconnect,
     Error,
+    FindNode,
+    FindValue,
     Ping,
     Pong,
+    Publish,
+    PubsubRoute,
+    RpcRoute,
+    Store,
     Subscribe,
 )
 from macula_actors.errors import (
@@ -211,6 +218,7 @@ def test_nodes_of_different_realms_part(security):
     assert_refused(at_bob, RealmMismatchError, CloseCode.REALM_MISMATCH)
     assert_refused(at_alice, RealmMismatchError, CloseCode.NORMAL)
     assert (at_bob.error.ours, at_bob.error.theirs) == ("com.example2", REALM)
+    assert (at_alice.error.ours, at_alice.error.theirs) == (REALM, None)
 
 
 def test_a_stranger_is_not_told_the_realm():
@@ -608,6 +616,33 @@ def test_an_open_acceptor_places_an_id_where_the_original_does(node_id):
     connect = Connect(node_id=node_id, realm_id=REALM, capabilities=())
 
     assert end_of(answers_to(connect, OPEN_BOB)).peer.node_id == NodeId.normalize(node_id)
+
+
+UNCONNECTED = [
+    Store(key=b"k", value={}),
+    FindNode(target=b"t"),
+    FindValue(key=b"k"),
+    RpcRoute(destination_node_id=b"d", source_node_id=b"s", payload_type="call", payload=CALL),
+    PubsubRoute(
+        destination_node_id=b"d",
+        source_node_id=b"s",
+        topic="t",
+        payload=Publish(topic="t", payload=b"", message_id=bytes(16)),
+    ),
+]
+
+
+@pytest.mark.parametrize("message", UNCONNECTED, ids=lambda message: type(message).__name__)
+def test_an_open_acceptor_serves_without_connect_what_the_original_sends_so_and_bears_a_connect_after_it(message):
+    machine = acceptor(OPEN_BOB)
+
+    assert machine.received(message, CLOCK) == [Serve()]
+    assert isinstance(end_of(machine.received(Connect(node_id=b"n", realm_id=REALM, capabilities=()), CLOCK)), Accepted)
+
+
+@pytest.mark.parametrize("message", UNCONNECTED, ids=lambda message: type(message).__name__)
+def test_a_verified_acceptor_serves_none_of_that(message):
+    assert_refused(end_of(answers_to(message, BOB)), RemoteProtocolError, CloseCode.NOT_CONNECTED)
 
 
 def test_open_nodes_meet():

@@ -23,10 +23,10 @@ def test_items_come_out_in_the_order_in_which_they_came_in(policy):
 @pytest.mark.parametrize(
     ("policy", "outcome", "left"),
     [
-        (FullPolicy.DROP_OLDEST, (Put.DROPPED_OLDEST, 1), (2, 3)),
-        (FullPolicy.DROP_NEWEST, (Put.DROPPED, 3), (1, 2)),
-        (FullPolicy.HOLD, (Put.HELD, None), (1, 2)),
-        (FullPolicy.DISCONNECT, (Put.DISCONNECTED, 3), (1, 2)),
+        (FullPolicy.DROP_OLDEST, (Put.DROPPED_OLDEST, (1,)), (2, 3)),
+        (FullPolicy.DROP_NEWEST, (Put.DROPPED, (3,)), (1, 2)),
+        (FullPolicy.HOLD, (Put.HELD, ()), (1, 2)),
+        (FullPolicy.DISCONNECT, (Put.DISCONNECTED, (3,)), (1, 2)),
     ],
 )
 def test_of_an_item_too_many_becomes_what_the_policy_says(policy, outcome, left):
@@ -41,7 +41,7 @@ def test_who_was_held_gets_in_when_there_is_room():
     queue = a_queue(FullPolicy.HOLD, 1, 2, 3)
     queue.get()
 
-    assert queue.put(3) == (Put.QUEUED, None)
+    assert queue.put(3) == (Put.QUEUED, ())
     assert queue.clear() == (2, 3)
 
 
@@ -50,7 +50,7 @@ def test_a_receiver_that_is_given_up_gets_nothing_more():
     queue.clear()
 
     assert queue.is_disconnected
-    assert queue.put(4) == (Put.DISCONNECTED, 4)
+    assert queue.put(4) == (Put.DISCONNECTED, (4,))
     assert (len(queue), queue.dropped) == (0, 2)
 
 
@@ -59,6 +59,34 @@ def test_items_are_taken_out_of_the_middle():
 
     assert queue.take_if(lambda item: item % 2 == 0) == (2, 4)
     assert tuple(queue) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "left"),
+    [
+        (FullPolicy.DROP_OLDEST, (Put.DROPPED_OLDEST, ("aaa", "b")), ("ccccccc", "d")),
+        (FullPolicy.DROP_NEWEST, (Put.DROPPED, ("d",)), ("aaa", "b", "ccccccc")),
+        (FullPolicy.HOLD, (Put.HELD, ()), ("aaa", "b", "ccccccc")),
+        (FullPolicy.DISCONNECT, (Put.DISCONNECTED, ("d",)), ("aaa", "b", "ccccccc")),
+    ],
+)
+def test_a_queue_is_full_with_so_many_bytes_as_well(policy, outcome, left):
+    queue = BoundedQueue(9, policy, max_bytes=8, length_of=len)
+    for item in ("aaa", "b", "ccccccc"):
+        assert queue.put(item) == (Put.QUEUED, ())
+
+    assert queue.is_full
+    assert queue.put("d") == outcome
+    assert tuple(queue) == left
+
+
+def test_bytes_that_were_taken_are_room_again():
+    queue = BoundedQueue(9, FullPolicy.HOLD, max_bytes=4, length_of=len)
+    for take in (queue.get, queue.clear, lambda: queue.take_if(lambda item: item == "aaaa")):
+        queue.put("aaaa")
+        assert queue.is_full
+        take()
+        assert not queue.is_full
 
 
 def test_a_queue_without_room_is_refused():
@@ -70,8 +98,8 @@ def test_a_queue_without_room_is_refused():
 def test_no_queue_is_above_its_bound_and_each_item_comes_out_or_was_named(policy, max_items, steps):
     queue, out, named = BoundedQueue(max_items, policy), [], []
     for item, is_put in enumerate(steps):
-        put, dropped = queue.put(item) if is_put else (None, queue.get())
-        (named if is_put else out).append(item if put is Put.HELD else dropped)
+        put, dropped = queue.put(item) if is_put else (None, (queue.get(),))
+        (named if is_put else out).extend((item,) if put is Put.HELD else dropped)
         assert len(queue) <= max_items
 
     taken = [item for item in [*out, *queue.clear()] if item is not None]

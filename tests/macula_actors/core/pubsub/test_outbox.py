@@ -36,8 +36,8 @@ def an_outbox(**fields):
     return Outbox(replace(SETTINGS, **fields), epoch=EPOCH, rng=Random(1))
 
 
-def message(name, qos=1, deadline=60.0):
-    return Outgoing(message_id=name.encode(), event=name, qos=qos, deadline=deadline)
+def message(name, qos=1, deadline=60.0, length=0):
+    return Outgoing(message_id=name.encode(), event=name, qos=qos, deadline=deadline, length=length)
 
 
 def publish(outbox, name, *nodes, now=0.0, **fields):
@@ -75,6 +75,29 @@ def test_so_many_are_in_flight_as_the_window_allows_and_the_others_follow_in_ord
     assert sent(outbox.acknowledged(A, b"2", 0.0)) == [("3", 1)]
     assert sent(outbox.acknowledged(A, b"1", 0.0)) == [("4", 1)]
     assert outbox.stats.acknowledged == 2
+
+
+def test_the_window_is_shut_by_bytes_as_well_and_opens_when_a_message_is_done_with():
+    outbox = an_outbox(window=9, window_bytes=100)
+
+    assert [sent(publish(outbox, name, qos=0, length=60)) for name in "123"] == [[("1", 1)], [("2", 1)], []]
+    assert sent(outbox.acknowledged(A, b"1", 0.0)) == [("3", 1)]
+    outbox.failed(A, b"2", 1, 0.0)
+    outbox.failed(A, b"3", 1, 0.0)
+    publish(outbox, "4", length=60, deadline=2.0)
+    publish(outbox, "5", length=60, deadline=2.0)
+    assert sent(outbox.due(1.0)) == [("4", 1), ("5", 1)]
+    outbox.due(2.0)
+    assert sent(publish(outbox, "6", length=200)) == [("6", 1)]
+
+
+def test_who_publishes_is_held_when_so_many_bytes_wait_as_well():
+    outbox = an_outbox(window=1, max_queued=9, max_queued_bytes=100, policy=FullPolicy.HOLD)
+    for name in "123":
+        publish(outbox, name, length=60)
+
+    assert publish(outbox, "4", length=1) == [Hold((A,))]
+    assert outbox.acknowledged(A, b"1", 0.0)[-1] == Resume(A)
 
 
 def test_stamps_are_numbered_for_each_node_and_tell_what_is_pending():

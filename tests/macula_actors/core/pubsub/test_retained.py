@@ -24,7 +24,7 @@ def test_the_last_value_is_kept():
 
     assert store.matching("a.b") == (Retained("a.b", "later", 6),)
     assert (store.get("a.b"), store.get("a.*")) == ("later", None)
-    assert (len(store), store.total_bytes) == (1, 6)
+    assert (len(store), store.total_bytes, store.topics) == (1, 6, ("a.b",))
 
 
 def test_an_empty_payload_deletes_the_value():

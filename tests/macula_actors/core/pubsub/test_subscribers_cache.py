@@ -30,8 +30,8 @@ def a_cache(found=None, *, max_prefixes=10, max_patterns=10, **fields):
     return cache
 
 
-def plan(cache, topic="a.b", now=0.0, now_ms=0):
-    return cache.plan(topic, now, now_ms)
+def plan(cache, topic="a.b", now=0.0, now_ms=0, **how):
+    return cache.plan(topic, now, now_ms, **how)
 
 
 ALL = subscriber(1, "**")
@@ -65,6 +65,16 @@ def test_what_is_stale_is_used_and_looked_up_again():
     assert plan(cache, now=STALE).subscribers.keys() == {node(1), node(2), node(3)}
     assert plan(cache, now=STALE).refresh == ("", "a.b")
     assert plan(cache, now=STALE + 1).refresh == ("", "a", "a.b")
+
+
+def test_for_a_strict_plan_what_is_stale_is_missing_though_known_and_looked_up_from_half_of_that_on():
+    cache = a_cache(FOUND)
+    cache.store("a", [SOME], 1.0)
+    known = {node(1): ALL, node(2): SOME, node(3): ONE}
+
+    assert plan(cache, now=STALE / 2 - 0.1, is_strict=True) == Known(known, ())
+    assert plan(cache, now=STALE / 2, is_strict=True) == Known(known, ("", "a.b"))
+    assert plan(cache, now=STALE, is_strict=True) == Missing(("", "a.b"), Known(known, ("a",)))
 
 
 def test_what_has_expired_is_missing():
@@ -120,6 +130,29 @@ def test_it_is_known_whether_a_node_is_cached_with_some_patterns():
     assert not cache.has("a", node(2), ["a.*", "a.x"])
     assert not cache.has("a", node(1), ["a.*"])
     assert not cache.has("b", node(2), ["a.*"])
+
+
+def test_who_has_unsubscribed_is_found_by_what_it_has_left():
+    cache = a_cache(FOUND)
+
+    cache.unsubscribed("a", node(2), ["a.*"])
+
+    assert plan(cache).subscribers.keys() == {node(1), node(3)}
+    assert plan(cache, "a.b.c").known.subscribers[node(2)].patterns == ("a.**.c",)
+    assert cache.patterns == 3
+    cache.unsubscribed("a", node(2), ["a.**.c"])
+    assert cache.patterns == 2
+    assert isinstance(plan(cache), Known)
+
+
+def test_what_is_left_of_wider_patterns_is_looked_up():
+    cache = a_cache(FOUND)
+
+    cache.unsubscribed("a", node(2), ["a.x"])
+    cache.unsubscribed("a.b", node(9), ["a.b"])
+    cache.unsubscribed("b", node(2), ["b"])
+
+    assert plan(cache).prefixes == ("a",)
 
 
 def test_a_node_that_is_forgotten_is_found_nowhere():

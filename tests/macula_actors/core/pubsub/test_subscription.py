@@ -41,6 +41,7 @@ def test_a_record_tells_who_has_subscribed_to_what_and_how_to_reach_it():
             endpoint=HERE,
             gateways=(GATEWAY,),
             expires_at=NOW_MS + 300_000,
+            since=NOW_MS // 1000 * 1000,
         ),
     )
     assert subscribers_in([record_of(payload)], "a")[0].contact == Contact(HERE, OWNER.node_id)

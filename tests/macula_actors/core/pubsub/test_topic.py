@@ -93,10 +93,22 @@ def test_patterns_are_equal_if_they_are_written_alike_in_the_same_dialect():
 
 @pytest.mark.parametrize(
     "settings",
-    [("", "*", "**"), ("..", "*", "**"), (".", "*", "*"), (".", "", "**"), (".", "*", ""), (".", "*", "*.*")],
+    [
+        ("", "*", "**"),
+        ("..", "*", "**"),
+        (".", "*", "*"),
+        (".", "", "**"),
+        (".", "*", ""),
+        (".", "*", "*.*"),
+        ("a", "*", "**"),
+        (" ", "*", "**"),
+        ("\0", "*", "**"),
+        (".", "any", "**"),
+        (".", "*", "all"),
+    ],
 )
 def test_a_dialect_in_which_nothing_could_be_told_apart_is_refused(settings):
-    with pytest.raises(ValueError, match="separator"):
+    with pytest.raises(ValueError, match=r"separator|segment"):
         Dialect(*settings)
 
 

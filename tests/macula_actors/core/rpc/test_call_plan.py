@@ -5,7 +5,17 @@ from hypothesis import strategies as st
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
-from macula_actors.core.rpc.call_plan import Attempt, CallPlan, GiveUp, Path, first_attempt, is_final
+from macula_actors.core.rpc.call_plan import (
+    MAX_BARRED,
+    Attempt,
+    CallPlan,
+    GiveUp,
+    Path,
+    first_attempt,
+    is_disowned,
+    is_final,
+    validate_paths,
+)
 from macula_actors.core.rpc.failure import ELSEWHERE, Code
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.errors import (
@@ -193,7 +203,41 @@ def test_without_a_path_to_any_provider_there_is_no_route():
     error = plan(A, paths=[Path.RELAY]).next(0.0).error
 
     assert isinstance(error, NoRouteError)
-    assert (error.peer, error.tried) == ("add", ())
+    assert [path for path, _ in error.tried] == [f"relay {A.contact}"]
+    assert str(error).endswith("it names no gateway that can reach it")
+
+
+def test_an_error_tells_why_each_allowed_path_leads_nowhere_but_of_a_few_providers_only():
+    error = (
+        plan(*(provider(each, endpoint=None) for each in range(99)), paths=[Path.RELAY, Path.DIRECT]).next(0.0).error
+    )
+
+    assert [path.split()[0] for path, _ in error.tried[:4]] == ["direct", "relay"] * 2
+    assert len(error.tried) == MAX_BARRED
+    assert "it tells nobody where to dial it, and is not connected" in str(error)
+
+
+@pytest.mark.parametrize("paths", [["direct"], (Path.RELAY,), {Path.ROUTED}, list(Path)])
+def test_a_call_may_be_told_which_paths_to_take(paths):
+    validate_paths(paths)
+
+
+@pytest.mark.parametrize("paths", [[], "direct", 5, ["foo"], ["direct", "Relay"], [[]]])
+def test_paths_that_are_none_are_refused(paths):
+    with pytest.raises(ValueError, match="allowed is a list of at least one of direct, routed, relay"):
+        validate_paths(paths)
+
+
+def test_a_procedure_is_disowned_if_all_who_were_called_say_that_they_do_not_provide_it():
+    assert is_disowned(NOT_THERE)
+    assert is_disowned(NoRouteError("add", (("direct a", NOT_THERE), ("direct b", NOT_THERE))))
+
+
+@pytest.mark.parametrize(
+    "error", [FINAL, LOST, NoRouteError("add"), NoRouteError("add", (("direct a", NOT_THERE), ("direct b", LOST)))]
+)
+def test_a_procedure_is_not_disowned_by_who_was_not_reached(error):
+    assert not is_disowned(error)
 
 
 def test_what_comes_after_the_end_changes_nothing():

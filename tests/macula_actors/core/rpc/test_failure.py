@@ -94,6 +94,10 @@ def test_a_handler_never_makes_the_caller_try_another_provider(error):
     assert failed.message == f"{type(error).__name__}: {error}"
 
 
+def test_a_handler_that_leaves_the_program_has_failed():
+    assert handler_failure(SystemExit(3)) == Failure(code="handler_error", message="SystemExit: 3", path=())
+
+
 def test_what_goes_out_is_cut_to_what_the_wire_carries():
     failed = failure("c" * 256, "m" * 5000, [bytes([number % 256]) for number in range(300)])
 

@@ -45,6 +45,7 @@ def test_a_record_tells_where_a_provider_is_and_who_reaches_it():
             gateways=tuple(GATEWAYS[:2]),
             metadata={"version": "1.2"},
             expires_at=NOW_MS + 300_000,
+            advertised_at=NOW_MS // 1000 * 1000,
         ),
     )
     assert providers_in([record_of(payload)], "add")[0].contact == Contact(HERE, OWNER.node_id)

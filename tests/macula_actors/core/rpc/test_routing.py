@@ -9,7 +9,7 @@ from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.failure import Code
-from macula_actors.core.rpc.routing import Deliver, ForwardTo, Refuse, decide
+from macula_actors.core.rpc.routing import Deliver, ForwardTo, Refuse, decide, validate_max_hops
 from macula_actors.core.wire.messages import Call, Publish, PubsubRoute, RpcRoute
 
 CALL = Call(procedure="add", args=b"", call_id=bytes(16))
@@ -139,3 +139,14 @@ def test_an_event_goes_where_a_call_would_go(local_id, hop_count, candidates):
         Refuse: lambda: called,
     }
     assert decide(local_id, sent, candidates) == expected[type(called)]()
+
+
+@pytest.mark.parametrize("max_hops", ["x", 1.5, None, True, -1])
+def test_a_number_of_hops_that_is_none_is_refused(max_hops):
+    with pytest.raises(ValueError, match="allowed is a whole number, 0 or more"):
+        validate_max_hops(max_hops)
+
+
+@pytest.mark.parametrize("max_hops", [0, 10, 10**6])
+def test_any_number_of_hops_may_be_asked_for(max_hops):
+    validate_max_hops(max_hops)

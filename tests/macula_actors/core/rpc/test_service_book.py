@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.provider import Provider
-from macula_actors.core.rpc.service_book import EMPTY_TTL, Service, ServiceBook
+from macula_actors.core.rpc.service_book import REST, Service, ServiceBook
 from macula_actors.errors import OverloadedError
 
 TTL = 60.0  # seconds
@@ -107,11 +107,29 @@ def test_when_all_providers_have_expired_they_are_looked_up_again(book):
     assert book.cached == 0
 
 
-@pytest.mark.parametrize(("age", "expected"), [(0.0, ()), (EMPTY_TTL - 0.001, ()), (EMPTY_TTL, None)])
-def test_that_there_is_nobody_is_believed_for_a_moment_only(book, age, expected):
+def test_that_there_is_nobody_is_never_believed(book):
     book.store("p", (), 100.0)
 
-    assert book.providers("p", 100.0 + age, 0) == expected
+    assert book.providers("p", 100.0, 0) is None
+
+
+@pytest.mark.parametrize(("age", "rest"), [(0.0, REST), (REST / 4, 0.75 * REST), (REST, 0.0), (9.0, 0.0)])
+def test_after_a_lookup_in_vain_there_is_a_rest(book, age, rest):
+    book.store("p", (), 100.0)
+
+    assert book.rest("p", 100.0 + age) == pytest.approx(rest)
+
+
+def test_what_was_found_or_never_looked_up_needs_no_rest(book):
+    book.store("p", (provider(1),), 100.0)
+
+    assert book.rest("p", 100.0) == book.rest("q", 100.0) == 0.0
+
+
+def test_pruning_forgets_lookups_in_vain(book):
+    book.store("p", (), 100.0)
+
+    assert (book.prune(100.0, 0), book.prune(101.0, 0)) == (0, 1)
 
 
 def test_the_procedure_that_was_looked_up_longest_ago_makes_room(book):
@@ -224,9 +242,8 @@ class Model:
 
     def providers(self, procedure, now):
         found, at = self.found.get(procedure, ((), -1e9))
-        ttl = TTL if found else EMPTY_TTL
         left = tuple(each for each in found if each.expires_at > now * 1000)
-        return left if now - at < ttl and (left or not found) else None
+        return left if now - at < TTL and left else None
 
 
 @given(STEPS)
