@@ -151,6 +151,7 @@ class _Quic(QuicConnection):
         self.unsent_bytes = 0  # as of the last count, and all that was written since
         self._writing: dict[int, QuicStreamSender] = {}  # every sender that has unsent bytes
         self.unacknowledged = 0  # of 1-RTT
+        self._ack_again_at = 0.0  # when an ACK is worth its place in any packet
         self._max_data = configuration.max_data
         self._max_stream_data = configuration.max_stream_data
 
@@ -212,11 +213,14 @@ class _Quic(QuicConnection):
         if not self._network_paths:  # an acceptor that nothing valid came to
             return []
         space = self._spaces.get(tls.Epoch.ONE_RTT)
-        if self.unacknowledged and space is not None and space.ack_at is not None:
+        # An ACK in each packet takes its time on both sides, one in a packet of its own takes more.
+        if self.unacknowledged and space is not None and space.ack_at is not None and now > self._ack_again_at:
             space.ack_at = min(space.ack_at, now - _CLOCK_GRANULARITY)  # what is due just now waits for pacing
         datagrams = super().datagrams_to_send(now)
-        if self._spaces[tls.Epoch.ONE_RTT].ack_at is None:
+        if datagrams:
             self.unacknowledged = 0
+            if self._spaces[tls.Epoch.ONE_RTT].ack_at is None:
+                self._ack_again_at = now + ACK_PATIENCE
         if self._writing:
             self.count_unsent()
         return datagrams
