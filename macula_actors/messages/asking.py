@@ -1,7 +1,7 @@
 """How the client functions ask a server that may be being restarted: again, as long as there is time.
 
-But not if it has crashed before it answered: the request might crash each server that comes, until its supervisors
-give up.
+But not for ever if it crashes before it answers: it may be this request that crashes each server that comes, until its
+supervisors give up.
 
 Erlang: gen_server:call/3, which fails.
 """
@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_TIMEOUT", "ask"]
 
 DEFAULT_TIMEOUT: Final = 10.0  # seconds; macula_routing_server
 RETRY_AFTER: Final = 0.05  # seconds that a server is given to be restarted
+MOST_CRASHES: Final = 2  # the first may be of another's doing
 
 
 async def ask(server: Server, request: object, timeout: float = DEFAULT_TIMEOUT) -> Any:
@@ -31,18 +32,20 @@ async def ask(server: Server, request: object, timeout: float = DEFAULT_TIMEOUT)
     Raises:
         ValueError: ``timeout`` is no finite number.
         CallTimeoutError: there was no answer in time.
-        CrashedError: the server crashed before it answered.
+        CrashedError: the server crashed, and the next one too, before it answered.
         NotRunningError: its System was stopped, so it won't be restarted.
         Exception: what the request is refused with.
     """
     deadline = _now() + patience(timeout)
+    crashes = 0
     while True:
         try:
             return await call(server, request, max(deadline - _now(), 0.0))
         except NoAnswerError as error:
             raise CallTimeoutError(str(server), timeout) from error
         except ServerDownError as error:
-            if isinstance(error.reason, Crashed):
+            crashes += isinstance(error.reason, Crashed)
+            if crashes >= MOST_CRASHES and isinstance(error.reason, Crashed):
                 raise CrashedError(_name(server), error.reason.error) from error
             if deadline - _now() <= RETRY_AFTER:
                 raise CallTimeoutError(str(server), timeout) from error

@@ -24,6 +24,17 @@ class Echo(GenServer):
         return Reply(request)
 
 
+class Late(Echo):
+    """Answers in its second life only."""
+
+    def init(self, lives):
+        lives.append(self)
+        self.is_first = len(lives) == 1
+
+    def handle_call(self, request, from_):
+        return NoReply() if request == "later" and self.is_first else super().handle_call(request, from_)
+
+
 def now():
     return asyncio.get_running_loop().time()
 
@@ -81,13 +92,23 @@ async def test_a_silent_server_is_a_timeout(system):
     assert now() == pytest.approx(2.0)
 
 
-async def test_a_request_that_a_server_crashes_at_is_not_sent_again(system):
+async def test_a_request_that_two_servers_crash_at_is_not_sent_again(system):
     sup = await supervise(system, [Echo.child_spec(name="echo")])
 
     with pytest.raises(CrashedError, match="echo crashed: ZeroDivisionError") as raised:
         await ask("echo", "crash")
 
     assert isinstance(raised.value.error, ZeroDivisionError)
-    assert now() == 0.0
+    assert now() == pytest.approx(RETRY_AFTER, abs=0.001)
     assert await ask("echo", 1) == 1
     assert sup.is_alive()
+
+
+async def test_a_request_that_waited_when_another_crashed_the_server_is_sent_again(system):
+    await supervise(system, [Late.child_spec([], name="late")])
+    waiting = asyncio.create_task(ask("late", "later"))
+    await asyncio.sleep(0.1)
+
+    system.whereis("late").cast("crash")
+
+    assert await waiting == "later"
