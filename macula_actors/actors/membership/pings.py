@@ -109,7 +109,7 @@ def outcome_of(reqid: RequestId) -> Message | MaculaError:
     try:
         reply: Message = reqid.result()
     except MaculaError as error:
-        return error
+        return error.with_traceback(None)  # the connection has it as its exit reason: frames would keep this process
     except CallError as error:
         return carrier_error(error)
     return reply

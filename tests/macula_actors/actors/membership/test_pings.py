@@ -1,0 +1,18 @@
+from macula_actors.actors.membership.pings import outcome_of
+from macula_actors.errors import OverloadedError
+from supervisors import GenServer, Refuse, send_request
+from supervisors.testing import wait_until_idle
+
+
+class Full(GenServer):
+    def handle_call(self, request, from_):
+        return Refuse(OverloadedError("x", 1))
+
+
+async def test_an_outcome_that_is_an_error_keeps_no_frame_alive(system):
+    asked = send_request(await system.start(Full), "ping")
+    await wait_until_idle(system)
+
+    outcome = outcome_of(asked)
+
+    assert (type(outcome), outcome.__traceback__) == (OverloadedError, None)
