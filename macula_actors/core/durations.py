@@ -1,7 +1,6 @@
 """Durations that a program gives, looked at where they come in: a process that met a bad one would crash."""
 
-from math import ceil, isfinite
-from numbers import Real
+from math import ceil, inf
 from typing import Final
 
 from macula_actors.core.kademlia.record import MAX_TTL
@@ -36,7 +35,7 @@ def lifetime(ttl: float) -> int:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
 
 
 def _shown(value: object) -> str:
