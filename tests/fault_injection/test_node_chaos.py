@@ -200,7 +200,7 @@ async def assert_all_is_well(nodes, before, calls, reports):
     for node, tree in zip(nodes, before, strict=True):
         await wait_until(lambda node=node, tree=tree: fixed(node) == tree)
         await wait_until(lambda node=node: under_way(node) == {})
-        await wait_until(partial(lambda each: forgotten(each.system) == set(), node), every=0.5)
+        await wait_until(partial(lambda each: forgotten(each.system) == set(), node), timeout=20.0, every=0.5)
     assert await nodes[-1].call(WORK, "still there") == "still there"
 
 

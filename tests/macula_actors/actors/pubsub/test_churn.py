@@ -73,5 +73,6 @@ async def test_who_is_there_throughout_gets_each_event_once(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_who_is_there_for_ten_minutes_gets_each_event_once():
     assert_each_once(*await churn(600.0, 7))
