@@ -27,6 +27,7 @@ __all__ = [
     "AUTO",
     "CALL_PATHS",
     "DIALECTS",
+    "MAX_SECONDS",
     "OFF",
     "AppName",
     "CallPaths",
@@ -67,10 +68,10 @@ T = TypeVar("T")
 
 AUTO: Final = "auto"  # as text: the node finds it out
 OFF: Final = "none"  # as text: nothing of the kind
+MAX_SECONDS: Final = 31_536_000  # a year
 CALL_PATHS: Final = tuple(CallPath)  # in the order in which they are tried
 
 _MAX_COUNT: Final = 1_000_000_000
-_MAX_SECONDS: Final = 31_536_000  # a year
 _MAX_PORT: Final = 65535
 _MAX_WILDCARD: Final = 16  # characters
 _MAX_TEXT: Final = 4096  # characters; PATH_MAX of Linux
@@ -235,9 +236,9 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
 
 def _seconds(value: object) -> float:
     if isinstance(value, int):
-        return float(_whole(1, _MAX_SECONDS)(value))
+        return float(_whole(1, MAX_SECONDS)(value))
     number = float(_text(value)) if isinstance(value, str) else _require(value, float)
-    if not 0 < number <= _MAX_SECONDS:  # nor not-a-number
+    if not 0 < number <= MAX_SECONDS:  # nor not-a-number
         raise ValueError("out of range")
     return number
 
@@ -357,7 +358,7 @@ Hops: TypeAlias = Annotated[int, PlainValidator(_whole(1, MAX_HOPS)), Kind(f"a w
 Lifetime: TypeAlias = Annotated[
     int, PlainValidator(_whole(MIN_TTL, MAX_TTL)), Kind(f"a whole number from {MIN_TTL} to {MAX_TTL}", "s")
 ]
-Seconds: TypeAlias = Annotated[float, PlainValidator(_seconds), Kind(f"a number above 0, at most {_MAX_SECONDS}", "s")]
+Seconds: TypeAlias = Annotated[float, PlainValidator(_seconds), Kind(f"a number above 0, at most {MAX_SECONDS}", "s")]
 Host: TypeAlias = Annotated[str, PlainValidator(_host), Kind("a DNS name or an IP address")]
 HealthPort: TypeAlias = Annotated[
     int | Literal["none"] | None,

@@ -138,7 +138,10 @@ class Node:
         self._root: Ref | None = None
         self._streams: WeakSet[EventStream] = WeakSet()
         self._options = CallOptions(
-            json=config.security is Security.OPEN, max_attempts=config.max_attempts, max_hops=config.max_hops
+            json=config.security is Security.OPEN,
+            max_attempts=config.max_attempts,
+            max_hops=config.max_hops,
+            paths=config.paths,
         )
 
     # Its life
@@ -366,7 +369,7 @@ class Node:
             args,
             node_id=None if node_id is None else _node_id(node_id),
             timeout=config.rpc_timeout if timeout is None else timeout,
-            paths=config.paths if paths is None else paths,
+            paths=paths,
             system=self._running(),
             options=self._options if max_hops is None else self._options._replace(max_hops=max_hops),
         )

@@ -18,7 +18,7 @@ from supervisors.debug import Debug
 from supervisors.errors import NoCurrentProcessError, OverloadedError, ProcessExit, StartError
 from supervisors.exit_reason import Crashed, ExitReason, Kill, Killed, NoProcess, Normal
 from supervisors.inbox import AskFrom, Inbox
-from supervisors.life import LifeRunner, Timeouts
+from supervisors.life import LifeRunner
 from supervisors.messages import Down, Exit, From, MonitorRef
 from supervisors.ref import Ref
 from supervisors.reports import report_dropped, report_port
@@ -137,11 +137,6 @@ class Process(LifeRunner):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that this process runs on."""
         return self._run_queue.loop
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """Those of the calls on its loop."""
-        return self._run_queue.timeouts
 
     @property
     def callback_task(self) -> "asyncio.Task[None] | None":

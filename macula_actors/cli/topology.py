@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from macula_actors.config_sources import from_toml
-from macula_actors.config_values import OFF
+from macula_actors.config_values import MAX_SECONDS, OFF
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.errors import ConfigError
@@ -61,7 +61,6 @@ _CHECK_KEYS: Final = frozenset({"from", "do", "name", "expect", "expect_error", 
 _TEXTS: Final = frozenset({"procedure", "key", "name", "node_id", "expect_error"})
 _FLAGS: Final = frozenset({"withdraw", "refresh", "local", "trace"})
 _SECONDS: Final = frozenset({"timeout", "ttl"})
-_MAX_SECONDS: Final = 31_536_000  # a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +253,7 @@ def _allowed(key: str, value: object) -> str:
     elif key in _FLAGS:
         is_ok, allowed = isinstance(value, bool), "true, false"
     elif key in _SECONDS:
-        is_ok, allowed = _is_number(value) and 0 < value <= _MAX_SECONDS, "seconds above 0"
+        is_ok, allowed = _is_number(value) and 0 < value <= MAX_SECONDS, "seconds above 0"
     elif key == "max_hops":
         is_ok, allowed = isinstance(value, int) and _is_number(value) and value >= 0, "a whole number from 0"
     elif key == "paths":

@@ -68,7 +68,6 @@ RETRY_AFTER: Final = 0.05  # seconds that RpcHandler is given to be restarted
 OPTIONS: Final = CallOptions()
 
 _OWN: Final = "this node"
-_ALL_PATHS: Final = tuple(Path)
 _NONE: Final[frozenset[NodeId]] = frozenset()
 
 
@@ -91,7 +90,7 @@ async def call(
         procedure: its name.
         args: any value that the wire carries.
         timeout: seconds for all of it, looking providers up too.
-        paths: those that may be used, tried in the order of `Path`; None: all.
+        paths: those that may be used, tried in the order of `Path`; None: those of ``options``.
         system: the node; None: the current one.
         options: see there.
 
@@ -243,7 +242,7 @@ class _Calling:
 
         A plan is made when the first attempt has failed: mostly it does not, and a plan costs as much as all else here.
         """
-        allowed = _ALL_PATHS if paths is None else paths
+        allowed = self._options.paths if paths is None else paths
         now = self._system.now()
         first = first_attempt(providers, allowed, now, self._deadline) if connected is None else None
         if first is None:

@@ -4,7 +4,7 @@ Erlang: macula_rpc_handler.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.arguments import MAX_BYTES
+from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.wire.messages import Call, Cancel, Message, RpcRoute
 from macula_actors.core.wire.values import Value
 from macula_actors.messages.names import RPC_HANDLER
@@ -56,12 +57,14 @@ class CallOptions(NamedTuple):
         max_attempts: providers that a call tries at most.
         max_hops: that a routed call may take.
         max_bytes: of the arguments, and of the result.
+        paths: those that a call may use which names none.
     """
 
     json: bool = False
     max_attempts: int = 3
     max_hops: int = 10
     max_bytes: int = MAX_BYTES
+    paths: Collection[Path] = tuple(Path)
 
 
 class LocalCall(NamedTuple):

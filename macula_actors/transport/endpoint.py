@@ -33,7 +33,6 @@ VERSIONS: Final = (QuicProtocolVersion.VERSION_1,)
 MAX_RESETS: Final = 100  # a second; RFC 9000, 10.3.3: a flood of strangers' packets is not answered one by one
 ANSWER_ROUNDS: Final = 2  # of the loop, in which what came is answered as a rule; measured
 ACK_DELAY: Final = 0.01  # seconds that a lone datagram's acknowledgement waits for something to go with
-ACK_GRAIN: Final = 0.0001  # seconds; what is due so soon is due: a timer may be early by the clock's rounding
 
 STRAYS: Final = frozenset({
     "begun",
@@ -411,7 +410,7 @@ class QuicEndpoint(DatagramReceiver):
         self._ack_timer = None  # it is left to run when an answer comes first: that is cheaper than to cancel it
         now = self.now()
         for connection, due in self._lone.items():
-            if due > now + ACK_GRAIN:
+            if due > now:
                 self._ack_timer = self.loop.call_later(due - now, self._flush_late)
                 break
             self._touched[connection] = None

@@ -65,11 +65,10 @@ class Outgoing:
         """Begin what waits, as far as there are streams; what nobody waits for is dropped."""
         while self._queue:
             first = self._queue[0]
-            is_wanted = first.is_wanted(now)
-            if is_wanted and not self._start(first):
-                return
-            if not is_wanted:
+            if not first.is_wanted(now):
                 first.from_.close()
+            elif not self._start(first):
+                return
             self._queued_bytes -= len(self._queue.popleft().exchange.frame)
 
     def answer(self, stream_id: int, message: Message | None, *, end_stream: bool) -> bool:
