@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from macula_actors.core.endpoint import Endpoint
+from macula_actors.core.secret import MASK
 from macula_actors.errors import ConfigError
 
-__all__ = ["MASK", "PREFIX", "Setting", "Source", "from_environment", "from_toml", "toml_line"]
+__all__ = ["PREFIX", "Setting", "Source", "from_environment", "from_toml", "toml_line"]
 
-MASK: Final = "********"  # for what nobody shall read
 PREFIX: Final = "MACULA_"
 
 _MAX_FILE_BYTES: Final = 1_048_576

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, TypeVar
-
-from pydantic import PlainValidator, SecretStr
+from typing import Final, Generic, Literal, TypeVar
 
 from macula_actors.core import realm
 from macula_actors.core.endpoint import Endpoint
@@ -22,49 +20,52 @@ from macula_actors.core.pubsub.topic import DOTTED, HASH, MQTT, Dialect, is_sepa
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.routing import MAX_HOPS
 from macula_actors.core.rpc.selector import Strategy
+from macula_actors.core.secret import Secret
+from macula_actors.transport.engines import EngineName
 
 __all__ = [
+    "APP",
     "AUTO",
     "CALL_PATHS",
+    "COUNT",
     "DIALECTS",
+    "ENDPOINTS",
+    "ENDPOINTS_OR_AUTO",
+    "ENDPOINT_OR_AUTO",
+    "ENDPOINT_OR_OFF",
+    "ENGINE",
+    "FILE_OR_NONE",
+    "FLAG",
+    "FLAG_OR_AUTO",
+    "HEALTH_PORT",
+    "HOPS",
+    "HOST",
+    "LIFETIME",
+    "LOG_LEVEL",
     "MAX_SECONDS",
+    "MODE",
+    "NAME",
+    "NETWORKS",
     "OFF",
-    "AppName",
-    "CallPaths",
-    "Count",
-    "EndpointOrAuto",
-    "EndpointOrOff",
-    "Endpoints",
-    "EndpointsOrAuto",
-    "Engine",
-    "FileOrNone",
-    "Flag",
-    "FlagOrAuto",
-    "HealthPort",
-    "Hops",
-    "Host",
+    "PATHS",
+    "PATH_OR_OFF",
+    "POLICY",
+    "REALM",
+    "SECONDS",
+    "SECRET",
+    "SECURITY",
+    "SEPARATOR_OR_AUTO",
+    "STRATEGY",
+    "TOPIC_DIALECT",
+    "WILDCARD_OR_AUTO",
     "Kind",
-    "Lifetime",
-    "LogLevel",
     "Mode",
-    "ModeName",
-    "Networks",
-    "NodeName",
-    "PathOrOff",
-    "PolicyName",
-    "RealmName",
-    "Seconds",
-    "Secret",
-    "SecurityName",
-    "SeparatorOrAuto",
-    "StrategyName",
     "TopicDialect",
-    "TopicDialectName",
-    "WildcardOrAuto",
     "is_wildcard",
 ]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 AUTO: Final = "auto"  # as text: the node finds it out
 OFF: Final = "none"  # as text: nothing of the kind
@@ -114,9 +115,16 @@ DIALECTS: Final[Mapping[TopicDialect, Dialect]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Metadata of a type: what values are allowed, in words, and their unit."""
+class Kind(Generic[T]):
+    """A kind of values.
 
+    Args:
+        read: returns any of them as it is, or from text; raises ``ValueError`` alone.
+        allowed: which there are, in words.
+        unit: of a number; empty if it has none.
+    """
+
+    read: Callable[[object], T]
     allowed: str
     unit: str = ""
 
@@ -151,18 +159,16 @@ def _or_off(read: Callable[[object], T]) -> Callable[[object], T | Literal["none
     return lambda value: "none" if value == OFF else read(value)
 
 
-def _choice(*choices: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        text = _text(value)
-        if text not in choices:
-            raise ValueError(f"no such choice: {text[:40]}")
-        return text
-
-    return read
-
-
-def _member(kind: type[StrEnum]) -> Callable[[object], StrEnum]:
+def _member(kind: type[E]) -> Callable[[object], E]:
     return lambda value: kind(_text(value))
+
+
+def _engine(value: object) -> EngineName:
+    match _text(value):
+        case ("aioquic" | "qh3" | "auto") as name:
+            return name
+        case _:
+            raise ValueError("no such engine")
 
 
 def _name(value: object) -> str:
@@ -247,6 +253,10 @@ def _host(value: object) -> str:
     return Endpoint(_text(value), 0).host
 
 
+def _file(value: object) -> Path | None:
+    return None if value is None or value == OFF else _path(value)
+
+
 def _path(value: object) -> Path:
     path = value if isinstance(value, Path) else Path(_text(value))
     _text(str(path))
@@ -256,9 +266,10 @@ def _path(value: object) -> Path:
         raise ValueError("whose home directory that is, is not known") from error
 
 
-def _secret(value: object) -> SecretStr:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return SecretStr(_text(text))
+def _secret(value: object) -> Secret | None:
+    if value is None:
+        return None
+    return Secret(_text(value.get_secret_value() if isinstance(value, Secret) else value))
 
 
 def _paths(value: object) -> tuple[CallPath, ...]:
@@ -279,7 +290,10 @@ def _app(value: object) -> str | None:
 
 
 def _log_level(value: object) -> str:
-    return _choice(*_LOG_LEVELS)(_text(value).upper())
+    level = _text(value).upper()
+    if level not in _LOG_LEVELS:
+        raise ValueError("no such level")
+    return level
 
 
 def _separator(value: object) -> str:
@@ -296,80 +310,44 @@ def _topic_wildcard(value: object) -> str:
     return text
 
 
-def _names(kind: type[StrEnum]) -> str:
-    return ", ".join(kind)
+def _one_of(members: type[E]) -> Kind[E]:
+    return Kind(_member(members), ", ".join(members))
 
 
 _LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")  # loguru's
 _ENDPOINT: Final = "host:port, [IPv6]:port"
 _LIST: Final = "a list of {}; as text, with commas"
 
-ModeName: TypeAlias = Annotated[Mode, PlainValidator(_member(Mode)), Kind(_names(Mode))]
-SecurityName: TypeAlias = Annotated[Security, PlainValidator(_member(Security)), Kind(_names(Security))]
-StrategyName: TypeAlias = Annotated[Strategy, PlainValidator(_member(Strategy)), Kind(_names(Strategy))]
-PolicyName: TypeAlias = Annotated[FullPolicy, PlainValidator(_member(FullPolicy)), Kind(_names(FullPolicy))]
-TopicDialectName: TypeAlias = Annotated[TopicDialect, PlainValidator(_member(TopicDialect)), Kind(_names(TopicDialect))]
-SeparatorOrAuto: TypeAlias = Annotated[
-    str | None, PlainValidator(_or_auto(_separator)), Kind("one character, no letter, digit or space, auto")
-]
-WildcardOrAuto: TypeAlias = Annotated[
-    str | None,
-    PlainValidator(_or_auto(_topic_wildcard)),
-    Kind(f"1 to {_MAX_WILDCARD} characters that are not only letters, digits, '_' and '-', auto"),
-]
-Engine: TypeAlias = Annotated[
-    Literal["aioquic", "qh3", "auto"], PlainValidator(_choice("aioquic", "qh3", AUTO)), Kind("aioquic, qh3, auto")
-]
-AppName: TypeAlias = Annotated[str | None, PlainValidator(_app), Kind("MODULE:FUNCTION, none")]
-LogLevel: TypeAlias = Annotated[str, PlainValidator(_log_level), Kind(", ".join(_LOG_LEVELS))]
-NodeName: TypeAlias = Annotated[str, PlainValidator(_name), Kind(f"1 to {_MAX_NAME} printable characters")]
-RealmName: TypeAlias = Annotated[
-    str, PlainValidator(_realm), Kind("ASCII letters, digits, '_' and '-', in parts joined by dots, 255 in all")
-]
-Secret: TypeAlias = Annotated[
-    SecretStr | None,
-    PlainValidator(lambda value: None if value is None else _secret(value)),
-    Kind("a text, best 32 random bytes in hex"),
-]
-EndpointOrAuto: TypeAlias = Annotated[
-    Endpoint | None, PlainValidator(_or_auto(_endpoint)), Kind(f"{_ENDPOINT}, port 0 for a free one, auto")
-]
-EndpointOrOff: TypeAlias = Annotated[
-    Endpoint | Literal["none"] | None,
-    PlainValidator(_or_auto(_or_off(_advertised))),
-    Kind(f"{_ENDPOINT}, host alone (with the port listened on), auto, none"),
-]
-Endpoints: TypeAlias = Annotated[tuple[Endpoint, ...], PlainValidator(_each(_peer)), Kind(_LIST.format(_ENDPOINT))]
-EndpointsOrAuto: TypeAlias = Annotated[
-    tuple[Endpoint, ...] | None, PlainValidator(_or_auto(_each(_peer))), Kind(_LIST.format(_ENDPOINT) + ", auto")
-]
-Networks: TypeAlias = Annotated[
-    tuple[IPv4Network | IPv6Network, ...],
-    PlainValidator(_each(_network)),
-    Kind(_LIST.format("networks such as 10.0.0.0/8")),
-]
-CallPaths: TypeAlias = Annotated[
-    tuple[CallPath, ...], PlainValidator(_paths), Kind(_LIST.format(", ".join(CALL_PATHS)) + ", one at least")
-]
-Flag: TypeAlias = Annotated[bool, PlainValidator(_flag), Kind("true, false")]
-FlagOrAuto: TypeAlias = Annotated[bool | None, PlainValidator(_or_auto(_flag)), Kind("true, false, auto")]
-Count: TypeAlias = Annotated[int, PlainValidator(_whole(1, _MAX_COUNT)), Kind(f"a whole number from 1 to {_MAX_COUNT}")]
-Hops: TypeAlias = Annotated[int, PlainValidator(_whole(1, MAX_HOPS)), Kind(f"a whole number from 1 to {MAX_HOPS}")]
-Lifetime: TypeAlias = Annotated[
-    int, PlainValidator(_whole(MIN_TTL, MAX_TTL)), Kind(f"a whole number from {MIN_TTL} to {MAX_TTL}", "s")
-]
-Seconds: TypeAlias = Annotated[float, PlainValidator(_seconds), Kind(f"a number above 0, at most {MAX_SECONDS}", "s")]
-Host: TypeAlias = Annotated[str, PlainValidator(_host), Kind("a DNS name or an IP address")]
-HealthPort: TypeAlias = Annotated[
-    int | Literal["none"] | None,
-    PlainValidator(_or_auto(_or_off(_whole(0, _MAX_PORT)))),
-    Kind(f"0 (a free one) to {_MAX_PORT}, auto, none"),
-]
-FileOrNone: TypeAlias = Annotated[
-    Path | None,
-    PlainValidator(lambda value: None if value is None or value == OFF else _path(value)),
-    Kind("a path, none"),
-]
-PathOrOff: TypeAlias = Annotated[
-    Path | Literal["none"] | None, PlainValidator(_or_auto(_or_off(_path))), Kind("a path, auto, none")
-]
+MODE: Final = _one_of(Mode)
+SECURITY: Final = _one_of(Security)
+STRATEGY: Final = _one_of(Strategy)
+POLICY: Final = _one_of(FullPolicy)
+TOPIC_DIALECT: Final = _one_of(TopicDialect)
+SEPARATOR_OR_AUTO: Final = Kind(_or_auto(_separator), "one character, no letter, digit or space, auto")
+WILDCARD_OR_AUTO: Final = Kind(
+    _or_auto(_topic_wildcard), f"1 to {_MAX_WILDCARD} characters that are not only letters, digits, '_' and '-', auto"
+)
+ENGINE: Final = Kind(_engine, "aioquic, qh3, auto")
+APP: Final = Kind(_app, "MODULE:FUNCTION, none")
+LOG_LEVEL: Final = Kind(_log_level, ", ".join(_LOG_LEVELS))
+NAME: Final = Kind(_name, f"1 to {_MAX_NAME} printable characters")
+REALM: Final = Kind(_realm, "ASCII letters, digits, '_' and '-', in parts joined by dots, 255 in all")
+SECRET: Final = Kind(_secret, "a text, best 32 random bytes in hex")
+ENDPOINT_OR_AUTO: Final = Kind(_or_auto(_endpoint), f"{_ENDPOINT}, port 0 for a free one, auto")
+ENDPOINT_OR_OFF: Final = Kind(
+    _or_auto(_or_off(_advertised)), f"{_ENDPOINT}, host alone (with the port listened on), auto, none"
+)
+ENDPOINTS: Final = Kind(_each(_peer), _LIST.format(_ENDPOINT))
+ENDPOINTS_OR_AUTO: Final = Kind(_or_auto(_each(_peer)), _LIST.format(_ENDPOINT) + ", auto")
+NETWORKS: Final = Kind(_each(_network), _LIST.format("networks such as 10.0.0.0/8"))
+PATHS: Final = Kind(_paths, _LIST.format(", ".join(CALL_PATHS)) + ", one at least")
+FLAG: Final = Kind(_flag, "true, false")
+FLAG_OR_AUTO: Final = Kind(_or_auto(_flag), "true, false, auto")
+COUNT: Final = Kind(_whole(1, _MAX_COUNT), f"a whole number from 1 to {_MAX_COUNT}")
+HOPS: Final = Kind(_whole(1, MAX_HOPS), f"a whole number from 1 to {MAX_HOPS}")
+LIFETIME: Final = Kind(_whole(MIN_TTL, MAX_TTL), f"a whole number from {MIN_TTL} to {MAX_TTL}", "s")
+SECONDS: Final = Kind(_seconds, f"a number above 0, at most {MAX_SECONDS}", "s")
+HOST: Final = Kind(_host, "a DNS name or an IP address")
+HEALTH_PORT: Final = Kind(_or_auto(_or_off(_whole(0, _MAX_PORT))), f"0 (a free one) to {_MAX_PORT}, auto, none")
+FILE_OR_NONE: Final = Kind(_file, "a path, none")
+PATH_OR_OFF: Final = Kind(_or_auto(_or_off(_path)), "a path, auto, none")

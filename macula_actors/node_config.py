@@ -8,63 +8,35 @@ file, so that a program or a test is the same everywhere. Only `NodeConfig.load`
 options go before the environment, that before the TOML file, and that before the defaults.
 """
 
+# ruff: noqa: RUF009 -- a call of `_key` is one of `field`
+
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from typing_extensions import override
 
-from macula_actors.config_sources import MASK, Setting, Source, from_environment, from_toml, toml_line
-from macula_actors.config_values import (
-    CALL_PATHS,
-    DIALECTS,
-    OFF,
-    AppName,
-    CallPaths,
-    Count,
-    EndpointOrAuto,
-    EndpointOrOff,
-    Endpoints,
-    EndpointsOrAuto,
-    Engine,
-    FileOrNone,
-    Flag,
-    FlagOrAuto,
-    HealthPort,
-    Hops,
-    Host,
-    Kind,
-    Lifetime,
-    LogLevel,
-    Mode,
-    ModeName,
-    Networks,
-    NodeName,
-    PathOrOff,
-    PolicyName,
-    RealmName,
-    Seconds,
-    Secret,
-    SecurityName,
-    SeparatorOrAuto,
-    StrategyName,
-    TopicDialect,
-    TopicDialectName,
-    WildcardOrAuto,
-    is_wildcard,
-)
+from macula_actors import config_values as kinds
+from macula_actors.config_sources import Setting, Source, from_environment, from_toml, toml_line
+from macula_actors.config_values import CALL_PATHS, DIALECTS, OFF, Kind, Mode, TopicDialect, is_wildcard
 from macula_actors.core.endpoint import DEFAULT_PORT, Endpoint
 from macula_actors.core.peer.handshake import Security
 from macula_actors.core.pubsub.bounded_queue import FullPolicy
 from macula_actors.core.pubsub.topic import Dialect
+from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.selector import Strategy
+from macula_actors.core.secret import MASK, Secret
 from macula_actors.errors import ConfigError
+from macula_actors.transport.engines import EngineName
 
 __all__ = ["ADMIN_SOCKET_NAME", "Mode", "NodeConfig"]
+
+T = TypeVar("T")
 
 ADMIN_SOCKET_NAME: Final = "admin.sock"  # in data_dir
 
@@ -75,11 +47,12 @@ _MAX_KEY: Final = 64  # characters of an unknown key that are shown
 _ANYWHERE: Final = "0.0.0.0"  # noqa: S104 -- macula_gateway listens so
 
 
-def _key(default: Any, meaning: str, source: str = "ours") -> Any:
-    return Field(default, description=meaning, json_schema_extra={"source": source})
+def _key(kind: Kind[T], default: T, meaning: str, source: str = "ours") -> T:
+    return field(default=default, metadata={"kind": kind, "meaning": meaning, "source": source})
 
 
-class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False)
+class NodeConfig:
     """The configuration of one node; frozen. Values are given as they are, or as text: ``"127.0.0.1:0"``.
 
     ``"auto"`` or None leaves a key to the node, and the properties say what that comes to; ``"none"`` switches off what
@@ -90,91 +63,145 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
         ConfigError: a key is unknown, or its value is not allowed. It names the first such key, and how many more.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
+    name: str = _key(kinds.NAME, "node", "what people call the node, in logs and tables", "NODE_NAME of macula_gateway")
+    mode: Mode = _key(kinds.MODE, Mode.GATEWAY, "what the node does for others", "mode of macula_root")
+    realm: str = _key(
+        kinds.REALM, "macula.default", "the mesh that the node is of", "MACULA_DEFAULT_REALM of macula.hrl"
+    )
+    realm_secret: Secret | None = _key(kinds.SECRET, None, "shared by the realm's members; others are not let in")
+    realm_secret_file: Path | None = _key(kinds.FILE_OR_NONE, None, "where the secret is, if it is not in realm_secret")
+    security: Security = _key(
+        kinds.SECURITY, Security.VERIFIED, "verified: peers prove who they are; open: nobody does, for peers of v0.8"
+    )
+    data_dir: Path | None = _key(
+        kinds.FILE_OR_NONE, None, "keeps the node's key, contacts and records; none: in memory only"
     )
 
-    name: NodeName = _key("node", "what people call the node, in logs and tables", "NODE_NAME of macula_gateway")
-    mode: ModeName = _key(Mode.GATEWAY, "what the node does for others", "mode of macula_root")
-    realm: RealmName = _key("macula.default", "the mesh that the node is of", "MACULA_DEFAULT_REALM of macula.hrl")
-    realm_secret: Secret = _key(None, "shared by the realm's members; others are not let in")
-    realm_secret_file: FileOrNone = _key(None, "where the secret is, if it is not in realm_secret")
-    security: SecurityName = _key(
-        Security.VERIFIED, "verified: peers prove who they are; open: nobody does, for peers of v0.8"
+    listen: Endpoint | None = _key(
+        kinds.ENDPOINT_OR_AUTO, None, "the UDP socket; auto: 0.0.0.0:9443, of an edge 0.0.0.0:0", "gateway_port"
     )
-    data_dir: FileOrNone = _key(None, "keeps the node's key, contacts and records; none: in memory only")
-
-    listen: EndpointOrAuto = _key(None, "the UDP socket; auto: 0.0.0.0:9443, of an edge 0.0.0.0:0", "gateway_port")
-    advertise: EndpointOrOff = _key(
-        None, "where others are told to dial; auto: as listen, but a wildcard is nowhere", "advertise_endpoint"
+    advertise: Endpoint | Literal["none"] | None = _key(
+        kinds.ENDPOINT_OR_OFF,
+        None,
+        "where others are told to dial; auto: as listen, but a wildcard is nowhere",
+        "advertise_endpoint",
     )
-    accept_peers: Flag = _key(default=True, meaning="whether others may dial the node")
-    deny: Networks = _key((), "whose addresses are never dialled, and refused when they dial")
-    engine: Engine = _key("aioquic", "the QUIC engine; qh3 is an extra; auto: qh3 where installed", "quicer")
-    bootstrap: Endpoints = _key((), "nodes to join the mesh by", "bootstrap_nodes of sys.config, which nothing reads")
-    gateways: EndpointsOrAuto = _key(None, "nodes to keep a session with, for relays; auto: those of bootstrap")
-    start_gateway: FlagOrAuto = _key(None, "whether there is a gateway; auto: by mode", "start_gateway of macula_root")
-
-    health_host: Host = _key("127.0.0.1", "where HTTP for health and metrics listens")
-    health_port: HealthPort = _key(None, "its port; auto: 8080 with a gateway, else none", "health_port of macula_root")
-    app: AppName = _key(None, "a program to run in the node, a def or async def that takes it")
-    admin: PathOrOff = _key(None, "the Unix socket for the other commands; auto: admin.sock in data_dir")
-    log_level: LogLevel = _key("INFO", "which log lines are written", "lager's of sys.config")
-
-    strategy: StrategyName = _key(Strategy.RANDOM, "which provider is called first", "macula_provider_selector")
-    paths: CallPaths = _key(CALL_PATHS, "the ways by which calls may go; tried in this order always")
-    max_hops: Hops = _key(10, "of a call that is routed", "MACULA_MAX_HOPS of macula.hrl")
-    max_attempts: Count = _key(3, "providers that one call tries", "macula_rpc_handler")
-    rpc_timeout: Seconds = _key(5.0, "of a call that names none", "MACULA_RPC_CALL_TIMEOUT of macula.hrl")
-    max_rpc_timeout: Seconds = _key(60.0, "that a peer's call may take")
-    max_workers: Count = _key(256, "handlers and forwarded calls at once")
-    max_waiting_calls: Count = _key(1024, "calls of others that wait for a worker; one more is refused")
-    service_ttl: Lifetime = _key(300, "that an advertisement outlives its node", "macula_service_registry")
-    cache_ttl: Seconds = _key(60.0, "that found providers are taken for true", "macula_service_registry")
-
-    topic_dialect: TopicDialectName = _key(
-        TopicDialect.DOTTED, "how topics are written: a.*.**, a.*.# or a/+/#; alike in the whole realm", "macula_client"
+    accept_peers: bool = _key(kinds.FLAG, True, "whether others may dial the node")  # noqa: FBT003 -- a default
+    deny: tuple[IPv4Network | IPv6Network, ...] = _key(
+        kinds.NETWORKS, (), "whose addresses are never dialled, and refused when they dial"
     )
-    topic_separator: SeparatorOrAuto = _key(
-        None, "between the segments of a topic; auto: as topic_dialect has it", "topic_separator of macula_client"
+    engine: EngineName = _key(
+        kinds.ENGINE, "aioquic", "the QUIC engine; qh3 is an extra; auto: qh3 where installed", "quicer"
     )
-    topic_wildcard_single: WildcardOrAuto = _key(
-        None, "the segment of a pattern that is any one; auto: as topic_dialect has it", "topic_wildcard_single"
+    bootstrap: tuple[Endpoint, ...] = _key(
+        kinds.ENDPOINTS, (), "nodes to join the mesh by", "bootstrap_nodes of sys.config, which nothing reads"
     )
-    topic_wildcard_multi: WildcardOrAuto = _key(
-        None, "the segment of a pattern that is any number; auto: as topic_dialect has it", "topic_wildcard_multi"
+    gateways: tuple[Endpoint, ...] | None = _key(
+        kinds.ENDPOINTS_OR_AUTO, None, "nodes to keep a session with, for relays; auto: those of bootstrap"
     )
-    publish_timeout: Seconds = _key(5.0, "of a publication that names none; at most 30 count", "macula_pubsub_qos")
-    ack_timeout: Seconds = _key(2.0, "in which a node acknowledges events, or they are sent again until the deadline")
-    max_waiting_events: Count = _key(1024, "for one node; then who publishes waits, and a dead node is given up")
-    max_queued_events: Count = _key(1024, "for a subscriber that names no bound; then slow_subscriber")
-    slow_subscriber: PolicyName = _key(FullPolicy.DROP_OLDEST, "what is done then, if the subscriber names nothing")
-    max_subscriptions: Count = _key(10_000, "of this node; one more is refused")
-    subscription_ttl: Lifetime = _key(120, "that a subscription outlives its node", "240 in macula_pubsub_handler")
-    max_retained: Count = _key(10_000, "topics whose last value is kept here")
+    start_gateway: bool | None = _key(
+        kinds.FLAG_OR_AUTO, None, "whether there is a gateway; auto: by mode", "start_gateway of macula_root"
+    )
 
-    dht_k: Count = _key(20, "contacts in a bucket, and holders of a record", "dht_k; paper, 2.2")
-    dht_alpha: Count = _key(3, "queries in flight in a lookup of nodes", "dht_alpha; paper, 2.3")
-    dht_ttl: Lifetime = _key(300, "of records that are stored without one", "MACULA_DHT_TTL of macula.hrl")
+    health_host: str = _key(kinds.HOST, "127.0.0.1", "where HTTP for health and metrics listens")
+    health_port: int | Literal["none"] | None = _key(
+        kinds.HEALTH_PORT, None, "its port; auto: 8080 with a gateway, else none", "health_port of macula_root"
+    )
+    app: str | None = _key(kinds.APP, None, "a program to run in the node, a def or async def that takes it")
+    admin: Path | Literal["none"] | None = _key(
+        kinds.PATH_OR_OFF, None, "the Unix socket for the other commands; auto: admin.sock in data_dir"
+    )
+    log_level: str = _key(kinds.LOG_LEVEL, "INFO", "which log lines are written", "lager's of sys.config")
 
-    max_connections: Count = _key(10_000, "from others", "max_clients of sys.config, which nothing reads")
-    max_connections_per_address: Count = _key(256, "from one IPv4 address or IPv6 /64")
-    max_pool: Count = _key(1000, "connections kept to others", "max_mesh_connections of macula_gateway_mesh")
-    max_clients: Count = _key(10_000, "of the gateway", "macula_gateway_clients")
-    idle_timeout: Seconds = _key(60.0, "of QUIC: without any packet, the connection is gone")
-    pool_idle_timeout: Seconds = _key(60.0, "of a connection without a message", "macula_connection_pool of v0.10")
-    keepalive: Seconds = _key(15.0, "of silence, then a ping", "keepalive_interval, 30 s; NATs forget sooner")
-    bootstrap_health_interval: Seconds = _key(60.0, "between two checks of a bootstrap node", "macula_root")
+    strategy: Strategy = _key(
+        kinds.STRATEGY, Strategy.RANDOM, "which provider is called first", "macula_provider_selector"
+    )
+    paths: tuple[CallPath, ...] = _key(
+        kinds.PATHS, CALL_PATHS, "the ways by which calls may go; tried in this order always"
+    )
+    max_hops: int = _key(kinds.HOPS, 10, "of a call that is routed", "MACULA_MAX_HOPS of macula.hrl")
+    max_attempts: int = _key(kinds.COUNT, 3, "providers that one call tries", "macula_rpc_handler")
+    rpc_timeout: float = _key(kinds.SECONDS, 5.0, "of a call that names none", "MACULA_RPC_CALL_TIMEOUT of macula.hrl")
+    max_rpc_timeout: float = _key(kinds.SECONDS, 60.0, "that a peer's call may take")
+    max_workers: int = _key(kinds.COUNT, 256, "handlers and forwarded calls at once")
+    max_waiting_calls: int = _key(kinds.COUNT, 1024, "calls of others that wait for a worker; one more is refused")
+    service_ttl: int = _key(kinds.LIFETIME, 300, "that an advertisement outlives its node", "macula_service_registry")
+    cache_ttl: float = _key(kinds.SECONDS, 60.0, "that found providers are taken for true", "macula_service_registry")
 
-    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    topic_dialect: TopicDialect = _key(
+        kinds.TOPIC_DIALECT,
+        TopicDialect.DOTTED,
+        "how topics are written: a.*.**, a.*.# or a/+/#; alike in the whole realm",
+        "macula_client",
+    )
+    topic_separator: str | None = _key(
+        kinds.SEPARATOR_OR_AUTO,
+        None,
+        "between the segments of a topic; auto: as topic_dialect has it",
+        "topic_separator of macula_client",
+    )
+    topic_wildcard_single: str | None = _key(
+        kinds.WILDCARD_OR_AUTO,
+        None,
+        "the segment of a pattern that is any one; auto: as topic_dialect has it",
+        "topic_wildcard_single",
+    )
+    topic_wildcard_multi: str | None = _key(
+        kinds.WILDCARD_OR_AUTO,
+        None,
+        "the segment of a pattern that is any number; auto: as topic_dialect has it",
+        "topic_wildcard_multi",
+    )
+    publish_timeout: float = _key(
+        kinds.SECONDS, 5.0, "of a publication that names none; at most 30 count", "macula_pubsub_qos"
+    )
+    ack_timeout: float = _key(
+        kinds.SECONDS, 2.0, "in which a node acknowledges events, or they are sent again until the deadline"
+    )
+    max_waiting_events: int = _key(
+        kinds.COUNT, 1024, "for one node; then who publishes waits, and a dead node is given up"
+    )
+    max_queued_events: int = _key(kinds.COUNT, 1024, "for a subscriber that names no bound; then slow_subscriber")
+    slow_subscriber: FullPolicy = _key(
+        kinds.POLICY, FullPolicy.DROP_OLDEST, "what is done then, if the subscriber names nothing"
+    )
+    max_subscriptions: int = _key(kinds.COUNT, 10_000, "of this node; one more is refused")
+    subscription_ttl: int = _key(
+        kinds.LIFETIME, 120, "that a subscription outlives its node", "240 in macula_pubsub_handler"
+    )
+    max_retained: int = _key(kinds.COUNT, 10_000, "topics whose last value is kept here")
+
+    dht_k: int = _key(kinds.COUNT, 20, "contacts in a bucket, and holders of a record", "dht_k; paper, 2.2")
+    dht_alpha: int = _key(kinds.COUNT, 3, "queries in flight in a lookup of nodes", "dht_alpha; paper, 2.3")
+    dht_ttl: int = _key(kinds.LIFETIME, 300, "of records that are stored without one", "MACULA_DHT_TTL of macula.hrl")
+
+    max_connections: int = _key(kinds.COUNT, 10_000, "from others", "max_clients of sys.config, which nothing reads")
+    max_connections_per_address: int = _key(kinds.COUNT, 256, "from one IPv4 address or IPv6 /64")
+    max_pool: int = _key(kinds.COUNT, 1000, "connections kept to others", "max_mesh_connections of macula_gateway_mesh")
+    max_clients: int = _key(kinds.COUNT, 10_000, "of the gateway", "macula_gateway_clients")
+    idle_timeout: float = _key(kinds.SECONDS, 60.0, "of QUIC: without any packet, the connection is gone")
+    pool_idle_timeout: float = _key(
+        kinds.SECONDS, 60.0, "of a connection without a message", "macula_connection_pool of v0.10"
+    )
+    keepalive: float = _key(
+        kinds.SECONDS, 15.0, "of silence, then a ping", "keepalive_interval, 30 s; NATs forget sooner"
+    )
+    bootstrap_health_interval: float = _key(
+        kinds.SECONDS, 60.0, "between two checks of a bootstrap node", "macula_root"
+    )
+
+    _origins: dict[str, str] = field(compare=False)  # by key; of those that are not defaults
 
     def __init__(self, /, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise _config_error(error) from None  # it quotes secrets
-        self._origins = dict.fromkeys(values, "option")
+        for key, value in _read(values).items():
+            object.__setattr__(self, key, value)
+        object.__setattr__(self, "_origins", dict.fromkeys(values, "option"))
         self._check()
+
+    @staticmethod
+    def keys() -> tuple[str, ...]:
+        """Return the names of all keys, in the order of `describe`."""
+        return tuple(_KEYS)
 
     @classmethod
     def load(cls, path: Path | None = None, *, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
@@ -190,10 +217,10 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
         """
         file = Source({}, {}) if path is None else from_toml(path)
         variables = os.environ if environ is None else environ
-        environment = from_environment(variables, frozenset(cls.model_fields), file.values.get("listen"))
+        environment = from_environment(variables, frozenset(_KEYS), file.values.get("listen"))
         given = {key: value for key, value in options.items() if value is not None}
         config = cls(**{**file.values, **environment.values, **given})
-        config._origins = {**file.origins, **environment.origins, **dict.fromkeys(given, "option")}
+        config._origins.update({**file.origins, **environment.origins, **dict.fromkeys(given, "option")})
         return config
 
     # What "auto" comes to
@@ -264,36 +291,29 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
 
     def describe(self) -> tuple[Setting, ...]:
         """Return all keys, in a fixed order, with what is known of them; secrets are masked."""
-        return tuple(self._setting(key) for key in type(self).model_fields)
+        return tuple(self._setting(key) for key in _KEYS)
 
     def to_toml(self) -> str:
         """Return a TOML file of the same configuration, but for secrets, which are left out."""
         return "".join(f"{toml_line(each.key, each.value)}\n" for each in self.describe())
 
     @override
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NodeConfig) and dict(self) == dict(other)  # wherever the values are from
-
-    @override
     def __repr__(self) -> str:
         given = (f"{each.key}={each.value!r}" for each in self.describe() if each.origin != "default")
         return f"NodeConfig({', '.join(given)})"
 
-    __str__ = __repr__
-
     def _setting(self, key: str) -> Setting:
-        field = type(self).model_fields[key]
-        kind = _kind(key)
-        extra = field.json_schema_extra
+        known = _KEYS[key]
+        kind = known.metadata["kind"]
         return Setting(
             key=key,
             value=_plain(getattr(self, key)),
             origin=self._origins.get(key, "default"),
-            meaning=field.description or "",
+            meaning=known.metadata["meaning"],
             unit=kind.unit,
             allowed=kind.allowed,
-            default=_plain(field.default),
-            source=str(extra["source"]) if isinstance(extra, dict) else "",
+            default=_plain(known.default),
+            source=known.metadata["source"],
         )
 
     def _check(self) -> None:
@@ -313,22 +333,36 @@ class NodeConfig(BaseModel):  # noqa: PLW1641 -- pydantic hashes what is frozen
             raise ConfigError("admin", socket, f"allowed: a path of at most {_MAX_SOCKET_PATH} bytes, none")
 
 
-def _kind(key: str) -> Kind:
-    return next(each for each in NodeConfig.model_fields[key].metadata if isinstance(each, Kind))
+_KEYS: Final = {each.name: each for each in fields(NodeConfig) if each.metadata}
 
 
-def _config_error(error: ValidationError) -> ConfigError:
-    problems = error.errors(include_url=False, include_context=False)
-    key, value = str(problems[0]["loc"][0]), problems[0]["input"]
-    more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-    if key not in NodeConfig.model_fields:
+def _read(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each key, given or not."""
+    read, wrong = dict[str, Any](), dict[str, Any]()
+    for key, known in _KEYS.items():
+        value = values.get(key, known.default)
+        try:
+            read[key] = known.metadata["kind"].read(value)
+        except ValueError:  # it may quote a secret
+            wrong[key] = value
+    wrong |= {key: value for key, value in values.items() if key not in _KEYS}
+    if wrong:
+        raise _config_error(wrong)
+    return read
+
+
+def _config_error(wrong: Mapping[str, Any]) -> ConfigError:
+    key, value = next(iter(wrong.items()))
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    if key not in _KEYS:
         return ConfigError(_shown(key)[:_MAX_KEY], _shown(value), f"no such key{_meant(key)}{more}")
-    shown = MASK if key == "realm_secret" else _shown(value)
-    return ConfigError(key, shown, f"allowed: {_kind(key).allowed}{more}")
+    kind = _KEYS[key].metadata["kind"]
+    shown = MASK if kind is kinds.SECRET else _shown(value)
+    return ConfigError(key, shown, f"allowed: {kind.allowed}{more}")
 
 
 def _meant(key: str) -> str:
-    close = get_close_matches(key, NodeConfig.model_fields, n=1)
+    close = get_close_matches(key, _KEYS, n=1)
     return f"; did you mean {close[0]}?" if close else "; `macula config --keys` lists them"
 
 
@@ -344,8 +378,6 @@ def _plain(value: object) -> Any:
     match value:
         case None | bool() | int() | float():
             return value
-        case SecretStr():
-            return MASK
         case StrEnum():
             return value.value
         case tuple():

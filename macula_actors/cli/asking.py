@@ -10,13 +10,13 @@ import typer
 
 from macula_actors.admin.client import ask
 from macula_actors.cli.output import error_console, failures_told
+from macula_actors.config_values import MAX_SECONDS
+from macula_actors.node_config import ADMIN_SOCKET_NAME
 
 __all__ = ["AdminPath", "AsJson", "DataDir", "TimeoutOption", "ask_node", "duration", "json_value", "socket_of"]
 
 _SHOW_AFTER: Final = 1.0  # seconds
 _GRACE: Final = 5.0  # seconds that a node has beyond a command's own time-out, to say that it was over
-_SOCKET_NAME: Final = "admin.sock"
-_MAX_SECONDS: Final = 31_536_000  # a year
 
 
 def duration(given: str | float) -> float:
@@ -29,8 +29,8 @@ def duration(given: str | float) -> float:
         seconds = float(given)
     except ValueError:
         seconds = nan
-    if not 0 < seconds <= _MAX_SECONDS:
-        raise typer.BadParameter(f"{given!r} is not a number of seconds above 0, at most {_MAX_SECONDS}")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise typer.BadParameter(f"{given!r} is not a number of seconds above 0, at most {MAX_SECONDS}")
     return seconds
 
 
@@ -57,7 +57,7 @@ def socket_of(admin: Path | None, data_dir: Path | None) -> Path:
         return admin
     if data_dir is None:
         raise typer.BadParameter("which node? Give --admin SOCKET or --data-dir DIR, or set MACULA_DATA_DIR")
-    return data_dir / _SOCKET_NAME
+    return data_dir / ADMIN_SOCKET_NAME
 
 
 def ask_node(

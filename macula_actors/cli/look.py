@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from macula_actors.admin.protocol import to_json
 from macula_actors.cli.asking import AdminPath, AsJson, DataDir, ask_node
 from macula_actors.cli.output import console, short, show_json, show_table, stop
 from macula_actors.config_sources import toml_line
+from macula_actors.node_config import NodeConfig
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -125,9 +127,6 @@ def doctor(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = 
 
 
 def _keys() -> list[dict[str, Any]]:
-    from macula_actors.admin.protocol import to_json  # noqa: PLC0415 -- the other commands start faster without
-    from macula_actors.node_config import NodeConfig  # noqa: PLC0415
-
     described: list[dict[str, Any]] = to_json(NodeConfig().describe())
     return described
 

@@ -87,7 +87,7 @@ async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
 
 
 def _load(path: Path | None, options: dict[str, Any]) -> NodeConfig:
-    unknown = options.keys() - NodeConfig.model_fields
+    unknown = options.keys() - set(NodeConfig.keys())
     if unknown:
         NodeConfig(**{key: options[key] for key in unknown})  # which refuses them
     return NodeConfig.load(path, **options)

@@ -121,7 +121,7 @@ def load_topology(path: Path) -> Topology:
     """
     table = dict(from_toml(path).values)
     about = _table(table.pop("topology", {}), "topology", {"name", "description"})
-    defaults = _table(table.pop("defaults", {}), "defaults", NodeConfig.model_fields)
+    defaults = _table(table.pop("defaults", {}), "defaults", NodeConfig.keys())
     nodes = tuple(_nodes(_tables(table.pop("node", []), "node"), defaults))
     names = {each.name for each in nodes}
     checks = tuple(_check(each, f"check {number}", names) for number, each in _numbered(table.pop("check", [])))

@@ -1,7 +1,7 @@
 """Real sockets: one UDP port, read until it is empty at each wake-up, written in batches.
 
-With qh3 installed, datagrams go in and out many at a system call (recvmmsg, GSO and GRO where the kernel has them).
-RFC: 768; 3493, section 3.7 (IPv4 addresses at an IPv6 socket). Linux: ip(7), IP_RECVERR.
+On Linux, datagrams of one length go in and out many at a system call, where the kernel and the device can do it.
+RFC: 768; 3493, section 3.7 (IPv4 addresses at an IPv6 socket). Linux: udp(7), UDP_SEGMENT, UDP_GRO; ip(7), IP_RECVERR.
 """
 
 import asyncio
@@ -10,28 +10,31 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from struct import Struct
 from typing import Any, Final
 
 from typing_extensions import override
 
 from macula_actors.transport.interface import Address, DatagramReceiver, DatagramSocket, Network
 
-try:
-    from qh3._hazmat import UdpSocketState
-except ImportError:
-    UdpSocketState = None  # type: ignore[assignment, misc]
-
 __all__ = ["UdpNetwork", "UdpSocket"]
 
 MAX_BATCH: Final = 256  # datagrams read in a row before the others' turn
 BUFFER_BYTES: Final = 4 * 1_048_576  # asked for; the kernel gives what it allows
 
-_FAST_BATCH: Final = 32  # that one call of qh3's reads, or more where the kernel joins some
 _MAX_DATAGRAM_BYTES: Final = 65_535
 _MAPPED: Final = "::ffff:"  # RFC 4291, 2.5.5.2
 _IP_RECVERR: Final = 11  # linux/in.h; Python has no name for it
 _IPV6_RECVERR: Final = 25  # linux/in6.h
+_UDP_SEGMENT: Final = 103  # linux/udp.h, GSO: the length of the datagrams that are sent joined
+_UDP_GRO: Final = 104  # linux/udp.h: the length of the datagrams that are received joined
+_MAX_JOINED: Final = 64  # linux/udp.h, UDP_MAX_SEGMENTS
+_MAX_JOINED_BYTES: Final = 65_000  # 65,535 with the headers
+_U16: Final = Struct("=H")
+_INT: Final = Struct("=i")
+_MAX_ABOUT_BYTES: Final = 64  # of what comes with datagrams: their length
 _MSG_ERRQUEUE: Final = 0x2000
 _TRANSIENT: Final = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
 
@@ -69,7 +72,7 @@ class UdpSocket(DatagramSocket):
         self._receiver = receiver
         self._socket = _bind(address)
         self._is_ipv6 = self._socket.family == socket.AF_INET6
-        self._fast = None if UdpSocketState is None else UdpSocketState(self._socket.fileno())
+        self._receives_joined = self._sends_joined = _joins(self._socket)
         self._closed = False
         self.dropped = 0
         self._watched = _watched(loop, self._socket)
@@ -87,8 +90,8 @@ class UdpSocket(DatagramSocket):
         target = address
         if self._is_ipv6 and ":" not in address[0]:
             target = _MAPPED + address[0], address[1]
-        if self._fast is not None and len(datagrams) > 1:
-            datagrams = _send_many(self._fast, list(datagrams), target)
+        if self._sends_joined and len(datagrams) > 1:
+            datagrams = self._send_joined(datagrams, target)
         for datagram in datagrams:
             try:
                 self._socket.sendto(datagram, target)
@@ -101,8 +104,22 @@ class UdpSocket(DatagramSocket):
             self._closed = True
             self._loop.remove_reader(self._watched)
             self._watched.close()
-            self._fast = None  # which holds a descriptor of its own
             self._socket.close()
+
+    def _send_joined(self, datagrams: Sequence[bytes], target: Address) -> Sequence[bytes]:
+        """Send those of one length with one system call; return what is left to be sent one by one."""
+        sent = 0
+        try:
+            for run in _runs(datagrams):
+                if len(run) == 1:
+                    self._socket.sendto(run[0], target)
+                else:
+                    length = _U16.pack(len(run[0]))
+                    self._socket.sendmsg(run, ((socket.IPPROTO_UDP, _UDP_SEGMENT, length),), 0, target)
+                sent += len(run)
+        except OSError as error:
+            self._sends_joined = error.errno != errno.EIO  # the kernel can, the device can't
+        return datagrams[sent:]
 
     def _send_again(self, datagram: bytes, target: Address, error: OSError) -> None:
         """Send what failed with ``error``, unless there is no room: the error may be what another datagram met with."""
@@ -133,17 +150,21 @@ class UdpSocket(DatagramSocket):
     def _fill(self, batch: list[tuple[bytes, Address]]) -> None:
         """Read what is there into ``batch``."""
         peer = self._peer
-        if self._fast is None:
+        if not self._receives_joined:
             receive = self._socket.recvfrom
             while len(batch) < MAX_BATCH:
                 data, address = receive(_MAX_DATAGRAM_BYTES)
                 batch.append((data, peer(address)))
             return
-        count = _FAST_BATCH
-        while count >= _FAST_BATCH and len(batch) < MAX_BATCH:  # fewer: there are no more
-            received: Any = self._fast.recv()
-            count = len(received)
-            batch += [(data, peer(address)) for data, address in received] if self._is_ipv6 else received
+        receive_joined = self._socket.recvmsg
+        while len(batch) < MAX_BATCH:
+            data, about, _, address = receive_joined(_MAX_DATAGRAM_BYTES, _MAX_ABOUT_BYTES)
+            sender = peer(address)
+            if about:
+                (length,) = _INT.unpack(about[0][2])
+                batch += [(data[at : at + length], sender) for at in range(0, len(data), length)]
+            else:
+                batch.append((data, sender))
 
     def _peer(self, address: Any) -> Address:
         host, port = address[:2]
@@ -171,14 +192,29 @@ def _written_out(host: str) -> str | None:
     return None
 
 
-def _send_many(fast: Any, datagrams: list[bytes], target: Address) -> list[bytes]:
-    """Send all in as few system calls as there can be; return what must be sent one by one."""
-    try:
-        return datagrams[fast.send(datagrams, target) :]
-    except OSError as error:
-        if error.errno in {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP}:
-            fast.disable_gso()  # the kernel knows it, the device does not
-        return datagrams[getattr(error, "datagrams_sent", 0) :]
+def _joins(bound: socket.socket) -> bool:
+    """Have datagrams of one length received joined; tell whether the system can do that, and so send them so."""
+    if sys.platform != "linux":
+        return False
+    with suppress(OSError):
+        bound.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+        return True
+    return False
+
+
+def _runs(datagrams: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Return ``datagrams`` in runs that can go joined: all of one length, but for the last, which may be shorter."""
+    start, total = 0, len(datagrams)
+    while start < total:
+        length = len(datagrams[start])
+        limit = min(total, start + min(_MAX_JOINED, _MAX_JOINED_BYTES // length if length else 1))
+        end = start + 1
+        while end < limit and len(datagrams[end]) == length:
+            end += 1
+        if end < limit and 0 < len(datagrams[end]) < length:
+            end += 1
+        yield datagrams[start:end]
+        start = end
 
 
 def _watched(loop: asyncio.AbstractEventLoop, bound: socket.socket) -> Any:

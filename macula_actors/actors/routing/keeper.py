@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from loguru import logger
 from typing_extensions import override
@@ -20,9 +20,10 @@ from macula_actors.core.kademlia.record import Record, Row
 from macula_actors.core.kademlia.table import SavedContact
 from macula_actors.core.peer.contact import Contact
 from macula_actors.errors import RemoteProtocolError
+from macula_actors.messages.routing_keeper import Load, SaveContacts, Saved, SaveRecord
 from supervisors import ExitReason, From, GenServer, NoReply, UnexpectedRequestError, send_after
 
-__all__ = ["BROKEN", "BUSY_TIMEOUT", "FILE", "RETRY_AFTER", "Keeper", "Load", "SaveContacts", "SaveRecord", "Saved"]
+__all__ = ["BROKEN", "BUSY_TIMEOUT", "FILE", "RETRY_AFTER", "Keeper"]
 
 FILE: Final = "dht.sqlite"
 BROKEN: Final = "dht.broken"
@@ -43,36 +44,6 @@ CREATE TABLE IF NOT EXISTS records (key BLOB PRIMARY KEY, owner BLOB, public_key
 """
 _SELECT_CONTACTS: Final = "SELECT node_id, endpoint, seen_ms FROM contacts ORDER BY seen_ms"
 _SELECT_RECORDS: Final = "SELECT key, owner, public_key, sequence, ttl, expires_at, packed, signature FROM records"
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Answered with what was `Saved`, what waits to be written included; with nothing, if it can't be read.
-
-    While another process has the file locked, the answer waits.
-    """
-
-
-class SaveContacts(NamedTuple):
-    """A cast: these are the contacts, at this instant in milliseconds since 1970."""
-
-    contacts: tuple[SavedContact, ...]
-    now_ms: int
-
-
-class SaveRecord(NamedTuple):
-    """A cast: this is the node's record under ``key`` from now on; None: there is none."""
-
-    key: NodeId
-    record: Record | None
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """Contacts, and the records that were published."""
-
-    contacts: tuple[SavedContact, ...] = ()
-    records: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

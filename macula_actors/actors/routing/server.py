@@ -14,7 +14,6 @@ from typing_extensions import override
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.routing.job_book import JobBook, JobKind
 from macula_actors.actors.routing.jobs import Job, JobDone, Purpose
-from macula_actors.actors.routing.keeper import Load, SaveContacts, Saved, SaveRecord
 from macula_actors.actors.routing.pings import Ping, Pings
 from macula_actors.actors.routing.upkeep import Upkeep
 from macula_actors.config import DhtConfig
@@ -47,6 +46,7 @@ from macula_actors.core.wire.values import Value
 from macula_actors.errors import MaculaError, OverloadedError, QuorumError, RefusedError
 from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
 from macula_actors.messages.names import ROUTING_KEEPER, TABLES
+from macula_actors.messages.routing_keeper import Load, SaveContacts, Saved, SaveRecord
 from macula_actors.messages.routing_server import (
     AddNode,
     AwaitJoined,
@@ -259,7 +259,7 @@ class RoutingServer(GenServer):
             case RemoveNode(node_id):
                 return Reply(self.contacts.remove(node_id, self._system.now()) is not None)
             case FindClosest(target, most):
-                return Reply(tuple(table.closest(target, most)))
+                return Reply(self.closest(target, most))
             case GetRoutingTable():
                 return Reply(tuple(table))
             case GetSize():
@@ -315,6 +315,10 @@ class RoutingServer(GenServer):
         if not self._pings.ask(Ping(contact, waiting=[from_])):
             raise OverloadedError("contacts being asked", self._config.max_pings)
         return NoReply()
+
+    def closest(self, target: NodeId, count: int) -> tuple[Contact, ...]:
+        """Return up to ``count`` contacts of the table, nearest to ``target`` first."""
+        return tuple(self.contacts.table.closest(target, count))
 
     def statistics(self) -> RoutingStats:
         """Return its counts."""

@@ -2,6 +2,8 @@ import asyncio
 import socket
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from macula_actors.transport import udp
 from macula_actors.transport.udp import MAX_BATCH, UdpNetwork
@@ -31,14 +33,13 @@ class Recorder(Heard):
         self.wake()
 
 
-@pytest.fixture(params=["plain", "fast"])
+NO_OPTION = 9999
+
+
+@pytest.fixture(params=[udp._UDP_GRO, NO_OPTION])
 def path(request, monkeypatch):
-    """Run each test without qh3's batches too."""
-    fast = udp.UdpSocketState
-    if request.param == "fast" and fast is None:
-        pytest.skip("qh3 is not installed")
-    monkeypatch.setattr(udp, "UdpSocketState", fast if request.param == "fast" else None)
-    return request.param
+    """Run each test with a system that joins no datagrams too."""
+    monkeypatch.setattr(udp, "_UDP_GRO", request.param)
 
 
 def opened(host="127.0.0.1", port=0):
@@ -72,6 +73,34 @@ async def test_sizes_may_differ_and_be_nothing():
     assert [datagram for datagram in heard.received if datagram] == [datagram for datagram in sent if datagram]
     sender.close()
     receiver.close()
+
+
+async def test_what_cannot_go_joined_goes_one_by_one(monkeypatch):
+    monkeypatch.setattr(udp, "_MAX_JOINED", 1000)  # more than a kernel joins
+    (sender, _), (receiver, heard) = opened(), opened()
+    sent = [bytes([number % 256, number // 256]) for number in range(400)]
+
+    sender.send(sent, receiver.address)
+    await heard.until(lambda heard: len(heard.received) == 400)
+
+    assert heard.received == sent
+    assert sender.dropped == 0
+    sender.close()
+    receiver.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([0, 1, 2, 1200, 1500, 40_000, 65_507]), max_size=200))
+def test_runs_are_all_datagrams_in_order_and_each_can_go_joined(lengths):
+    datagrams = [bytes(length) for length in lengths]
+
+    runs = list(udp._runs(datagrams))
+
+    assert [each for run in runs for each in run] == datagrams
+    for run in runs:
+        longest, *_ = sizes = [len(each) for each in run]
+        assert all(size == longest for size in sizes[:-1])
+        assert len(run) == 1 or (0 < sizes[-1] <= longest and len(run) <= 64 and sum(sizes) <= 65_000)
 
 
 async def test_others_get_their_turn_in_a_flood():

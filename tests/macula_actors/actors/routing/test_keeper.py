@@ -10,15 +10,12 @@ from macula_actors.actors.routing.keeper import (
     FILE,
     RETRY_AFTER,
     Keeper,
-    Load,
-    SaveContacts,
-    Saved,
-    SaveRecord,
 )
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.record import Record
 from macula_actors.core.kademlia.table import SavedContact
 from macula_actors.core.peer.contact import Contact
+from macula_actors.messages.routing_keeper import Load, SaveContacts, Saved, SaveRecord
 from supervisors import System
 from tests.macula_actors.actors.routing.mesh import KEY, identity, key, wall_clock_ms
 
