@@ -4,6 +4,7 @@ Erlang: the message and return tuples of gen_server.
 """
 
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from typing_extensions import override
@@ -119,8 +120,13 @@ class From:
 
     def _answer(self, value: object, error: BaseException | None) -> None:
         process = None if self._server is None else self._server._process
-        if process is not None:
-            process.system.run_in_loop(self._settle, value, error)
+        if process is None:
+            return
+        system = process._system
+        if get_ident() == system._thread:
+            self._settle(value, error)
+        else:
+            system.run_in_loop(self._settle, value, error)
 
     def _settle(self, value: object, error: BaseException | None) -> None:
         future = self._future

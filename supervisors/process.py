@@ -226,7 +226,7 @@ class Process(LifeRunner):
 
     def deliver(self, message: object) -> None:
         """Put ``message`` into the mailbox, whatever its bound. A dead process drops it."""
-        if get_ident() != self._system.thread:
+        if get_ident() != self._system._thread:
             self._system.run_in_loop(self.deliver, message)
         elif self._debug is not None:
             self._deliver_debugged(message)
@@ -237,7 +237,7 @@ class Process(LifeRunner):
         """Put ``message`` into the mailbox; a full one drops and counts it."""
         if self.max_mailbox is None:
             self.deliver(message)
-        elif get_ident() != self._system.thread:
+        elif get_ident() != self._system._thread:
             self._system.run_in_loop(self.deliver_bounded, message)
         elif self.mailbox_length >= self.max_mailbox:
             self._drop()
@@ -264,8 +264,9 @@ class Process(LifeRunner):
         if self._queue is None:
             self._queue = deque()
         self._queue.append(message)
-        if self._waiting:
-            self._wake()
+        if self._waiting:  # `_wake`, without the call
+            self._waiting = False
+            self._run_queue.put(self)
 
     def take_out(self, is_unwanted: Callable[[object], bool]) -> None:
         """Take the messages that are unwanted out of the mailbox."""

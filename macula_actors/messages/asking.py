@@ -12,9 +12,9 @@ from typing import Any, Final
 from macula_actors.core.durations import patience
 from macula_actors.errors import CallTimeoutError, CrashedError, NotRunningError
 from supervisors import CallTimeoutError as NoAnswerError
-from supervisors import Crashed, Server, ServerDownError, System, SystemStoppedError, call
+from supervisors import Crashed, Server, ServerDownError, System, SystemStoppedError, call, peek
 
-__all__ = ["DEFAULT_TIMEOUT", "ask"]
+__all__ = ["DEFAULT_TIMEOUT", "ask", "system_of", "told_now"]
 
 DEFAULT_TIMEOUT: Final = 10.0  # seconds; macula_routing_server
 RETRY_AFTER: Final = 0.05  # seconds that a server is given to be restarted
@@ -53,9 +53,29 @@ async def ask(server: Server, request: object, timeout: float = DEFAULT_TIMEOUT)
             await asyncio.sleep(RETRY_AFTER)
 
 
+def told_now(server: Server, method: str, *args: object) -> Any:
+    """Return what ``method`` of ``server`` returns at this moment, without a message; None: it has to be asked.
+
+    That is so while there is no server, and of one that has no such method. For the thread of the System's loop.
+    """
+    try:
+        return peek(server, lambda told: getattr(told, method, _nothing)(*args))
+    except ServerDownError:
+        return None
+
+
+def system_of(server: Server) -> System:
+    """Return the System that ``server`` is looked for in."""
+    return server[1] if isinstance(server, tuple) else System.current()
+
+
+def _nothing(*_args: object) -> None:
+    """Answer for a server that has to be asked."""
+
+
 def _check_running(server: Server) -> None:
     try:
-        (server[1] if isinstance(server, tuple) else System.current()).check_running()
+        system_of(server).check_running()
     except SystemStoppedError as error:
         raise NotRunningError from error
 

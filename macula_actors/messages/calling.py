@@ -184,26 +184,25 @@ class _Calling:
         registry = self.server(SERVICE_REGISTRY)
         chosen = choose_now(registry, self._procedure) if self._system.thread == get_ident() else None
         try:
-            return await self._call_chosen(chosen, paths, self._timeout)
+            if chosen is None:
+                chosen = await choose(registry, self._procedure, self._timeout)
+            return await self._call_chosen(chosen, paths)
         except (RemoteCallError, NoRouteError) as error:
             if not is_disowned(error):
                 raise
             if not await discover(registry, self._procedure, refresh=True, timeout=self._left):
                 raise NoProviderError(self._procedure) from error
         try:
-            return await self._call_chosen(None, paths, self._left)
+            return await self._call_chosen(await choose(registry, self._procedure, self._left), paths)
         except (RemoteCallError, NoRouteError) as error:
             if is_disowned(error):
                 raise NoProviderError(self._procedure) from error
             raise
 
-    async def _call_chosen(
-        self, chosen: LocalHandler | tuple[Provider, ...] | None, paths: Collection[Path] | None, timeout: float
-    ) -> Traced:
-        """Call what is ``chosen``; None: choose first, within ``timeout`` seconds."""
-        if chosen is None:
-            chosen = await choose(self.server(SERVICE_REGISTRY), self._procedure, timeout)
-        return await (self.try_providers(chosen, paths) if isinstance(chosen, tuple) else self.invoke())
+    def _call_chosen(
+        self, chosen: LocalHandler | tuple[Provider, ...], paths: Collection[Path] | None
+    ) -> Awaitable[Traced]:
+        return self.try_providers(chosen, paths) if isinstance(chosen, tuple) else self.invoke()
 
     @property
     def _left(self) -> float:

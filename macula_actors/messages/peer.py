@@ -17,8 +17,9 @@ from macula_actors.core.peer.pool_decisions import PoolStats
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message
 from macula_actors.errors import CallTimeoutError, ConnectionLostError, MaculaError, OverloadedError
+from macula_actors.messages.asking import system_of
 from macula_actors.transport.interface import Address, ConnectionOwner
-from supervisors import CallError, Ref, RequestId, Server, System, call, current
+from supervisors import CallError, Ref, RequestId, Server, call, current
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import OverloadedError as MailboxFullError
 
@@ -327,7 +328,7 @@ async def _exchange(
     wants_reply: bool,
 ) -> Message:
     frame = encode(message)  # here, where only the caller is hurt if it can't be
-    now = System.current().now()
+    now = system_of(server).now()
     exchange = Exchange(frame, now + timeout, wants_reply)
     connect_by = None if connect_timeout is None else now + connect_timeout
     try:

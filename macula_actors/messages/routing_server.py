@@ -15,7 +15,7 @@ from macula_actors.core.kademlia.record import DEFAULT_TTL, Record
 from macula_actors.core.kademlia.record_store import RecordStats
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.wire.values import Value
-from macula_actors.messages.asking import DEFAULT_TIMEOUT, ask
+from macula_actors.messages.asking import DEFAULT_TIMEOUT, ask, told_now
 from macula_actors.messages.gateway_dht import DhtMessage, DhtReply
 from supervisors import Server, call, cast
 
@@ -209,6 +209,14 @@ async def find_closest(server: Server, target: NodeId, count: int = 20) -> tuple
     """Return up to ``count`` contacts of the table, nearest to ``target`` first; nobody is asked."""
     contacts: tuple[Contact, ...] = await ask(server, FindClosest(key_from(target), count))
     return contacts
+
+
+def closest_now(server: Server, target: NodeId, count: int) -> tuple[Contact, ...]:
+    """Return what `find_closest` does, without a message; nobody if the server has to be asked.
+
+    For the thread of the System's loop.
+    """
+    return told_now(server, "closest", target, count) or ()
 
 
 async def store_local(server: Server, key: NodeId, payload: Value, *, ttl: float = DEFAULT_TTL) -> Record:

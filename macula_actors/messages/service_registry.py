@@ -6,7 +6,7 @@ All functions but the casts ask again while the server is being restarted, as lo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.handler import Handler
@@ -14,8 +14,8 @@ from macula_actors.core.rpc.names import validate_procedure
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.rpc.service_book import Service
 from macula_actors.core.wire.values import Value
-from macula_actors.messages.asking import ask
-from supervisors import Ref, Server, ServerDownError, cast, peek
+from macula_actors.messages.asking import ask, told_now
+from supervisors import Ref, Server, cast
 
 __all__ = [
     "AdvertiseLocal",
@@ -210,13 +210,13 @@ def choose_now(server: Server, procedure: str) -> LocalHandler | tuple[Provider,
     For the thread of the System's loop, where nothing of the registry is under way meanwhile. What was only cast to it
     just now may not count yet.
     """
-    chosen: LocalHandler | tuple[Provider, ...] | None = _now(server, "choose_now", procedure)
+    chosen: LocalHandler | tuple[Provider, ...] | None = told_now(server, "choose_now", procedure)
     return chosen
 
 
 def handler_now(server: Server, procedure: str) -> LocalHandler | None:
     """Return what `get_handler` does, as `choose_now`; None: there is none, or it has to be asked."""
-    handler: LocalHandler | None = _now(server, "handler_now", procedure)
+    handler: LocalHandler | None = told_now(server, "handler_now", procedure)
     return handler
 
 
@@ -237,14 +237,3 @@ async def stats(server: Server) -> ServiceStats:
     """Return the server's counts."""
     counts: ServiceStats = await ask(server, GetStats())
     return counts
-
-
-def _now(server: Server, method: str, procedure: str) -> Any:
-    try:
-        return peek(server, lambda registry: getattr(registry, method, _nothing)(procedure))
-    except ServerDownError:
-        return None
-
-
-def _nothing(_procedure: str) -> None:
-    """Answer for a registry that has to be asked."""

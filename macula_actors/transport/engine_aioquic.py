@@ -284,8 +284,8 @@ class _Quic(QuicConnection):
     @override
     def _idle_timeout(self) -> float:
         # RFC 9000, 10.1: none where it is 0, the smaller one where both sides have one. aioquic takes 0 for very short.
-        timeouts = [timeout for timeout in (self._configuration.idle_timeout, self._remote_max_idle_timeout) if timeout]
-        return max(min(timeouts, default=math.inf), 3 * self._loss.get_probe_timeout())
+        timeout = min(self._configuration.idle_timeout or math.inf, self._remote_max_idle_timeout or math.inf)
+        return max(timeout, 3 * self._loss.get_probe_timeout())
 
     @override
     def _payload_received(

@@ -112,6 +112,7 @@ class PeerConnection(GenServer):
     @override
     def init(self, start: DialTo | TakeOver, config: MeshConfig) -> Continue:
         self.config = config.peer
+        self._is_open = self.config.handshake.security is Security.OPEN
         self.peer: PeerInfo | None = None  # once the handshake is done, or one of v0.8 does without
         self._start = start
         self._network = config.network
@@ -128,10 +129,6 @@ class PeerConnection(GenServer):
         self._heard_at = 0.0
         send_after(self.config.handshake_timeout, self.actor_ref, _GreetingTimeout())
         return Continue(start)
-
-    @property
-    def _is_open(self) -> bool:
-        return self.config.handshake.security is Security.OPEN
 
     # The way to a connection
 

@@ -37,7 +37,7 @@ from macula_actors.messages.names import (
     SERVICE_REGISTRY,
 )
 from macula_actors.messages.peer import request
-from macula_actors.messages.routing_server import find_closest
+from macula_actors.messages.routing_server import closest_now, find_closest
 from macula_actors.messages.rpc import left_ms
 from macula_actors.messages.service_registry import GetHandler, LocalHandler, handler_now
 from supervisors import (
@@ -198,10 +198,8 @@ class RpcWorker(GenServer):
         return Answer(answer_to(work, reply, self._node_id))
 
     async def _carry(self, work: Forward) -> Reply:
-        limit = asyncio.timeout_at(work.deadline)
         try:
-            async with limit:
-                return await self._send(work)
+            return await self._send(work)
         except TimeoutError:
             failed = failure(Code.TIMEOUT)
         except MaculaError as error:
@@ -213,20 +211,32 @@ class RpcWorker(GenServer):
         if work.via is not None:
             return await self._offer(work, (work.via,), work.route)
         destination = NodeId.normalize(work.route.destination_node_id)
-        match self._decide(work, (Contact(None, destination),)):
-            case ForwardTo(contacts, route):
-                reply = await self._send_straight(work, contacts, route)
-                if reply is not None:
-                    return reply
-            case RefuseRoute(code):
-                return Reply(call_id=work.call.call_id, error=failure(code))
-        match self._decide(work, await find_closest(ROUTING_SERVER, destination, CANDIDATES)):
+        if destination in work.connected or whereis(GATEWAY_MESH) is not None:
+            match self._decide(work, (Contact(None, destination),)):
+                case ForwardTo(contacts, route):
+                    reply = await self._send_straight(work, contacts, route)
+                    if reply is not None:
+                        return reply
+                case RefuseRoute(code):
+                    return Reply(call_id=work.call.call_id, error=failure(code))
+        match self._decide(work, await self._closest(destination, work.deadline)):
             case ForwardTo(contacts, route):
                 # who is nearer still but has to be dialled may be silent, and that takes time
                 first = sorted(contacts, key=lambda each: each.node_id not in work.connected)
                 return await self._offer(work, first, route)
+            case RefuseRoute(Code.MAX_HOPS_EXCEEDED as code):
+                return Reply(call_id=work.call.call_id, error=failure(code))
             case _:
                 raise NoRouteError(str(destination))
+
+    @staticmethod
+    async def _closest(destination: NodeId, deadline: float) -> Sequence[Contact]:
+        """Return the next hops to look at. A routing server that is being restarted is waited for."""
+        closest = closest_now(ROUTING_SERVER, destination, CANDIDATES)
+        if closest:
+            return closest
+        async with asyncio.timeout_at(deadline):
+            return await find_closest(ROUTING_SERVER, destination, CANDIDATES)
 
     def _decide(self, work: Forward, candidates: Sequence[Contact]) -> Decision:
         decision = decide(self._node_id, work.route, candidates, work.previous_hop)
@@ -245,7 +255,7 @@ class RpcWorker(GenServer):
         if NodeId.normalize(route.destination_node_id) in work.connected:
             try:
                 return await self._offer(work, contacts, route)
-            except MaculaError:
+            except NoRouteError:
                 pass  # another node may know a better way
         return None
 

@@ -7,7 +7,7 @@ best passed on untouched.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -55,8 +55,8 @@ def unpack(data: bytes) -> Value:
     most = min(len(data), MAX_ITEMS)
     try:
         value: Value = msgpack.unpackb(data, max_array_len=most, max_map_len=most, ext_hook=_refuse_extension)
-        if value.__class__ is not dict or not _UNPACKED_ATOMS.issuperset(map(type, value.values())):
-            _check(value)
+        if value.__class__ not in _UNPACKED_ATOMS:
+            _check_unpacked(value)
     except ValueError as error:  # all of msgpack's own errors for bad input are ValueErrors
         raise RemoteProtocolError("msgpack_decode_error", str(error)) from error
     return value
@@ -102,6 +102,16 @@ def _check(value: object, depth: int = MAX_DEPTH) -> None:
             raise ValueError(f"a {type(value).__name__} is too large, or nested too deep")
         case _:
             raise ValueError(f"a {type(value).__name__} is not a value of MessagePack")
+
+
+def _check_unpacked(value: Any, depth: int = MAX_DEPTH) -> None:
+    """Return if `_check` would of what msgpack has unpacked, which has looked at keys, lengths and most else itself."""
+    is_map = value.__class__ is dict
+    if not depth or not (is_map or value.__class__ is list):
+        raise ValueError(f"a {type(value).__name__} is no value here, or nested too deep")
+    for item in value.values() if is_map else value:
+        if item.__class__ not in _UNPACKED_ATOMS:
+            _check_unpacked(item, depth - 1)
 
 
 def _check_key(key: object) -> None:
