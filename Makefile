@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # About half of the tests, in seconds.
-BELOW := tests/supervisors tests/conformance tests/simulation tests/macula_actors/core tests/macula_actors/transport tests/macula_actors/simulation
+BELOW := tests/supervisors tests/conformance tests/simulation $(addprefix tests/macula_actors/,actors core simulation transport)
 
 .PHONY: demo test test-below test-above test-long check bench conformance format clean
 
