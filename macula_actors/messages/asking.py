@@ -14,7 +14,7 @@ from macula_actors.errors import CallTimeoutError, CrashedError, NotRunningError
 from supervisors import CallTimeoutError as NoAnswerError
 from supervisors import Crashed, Server, ServerDownError, System, SystemStoppedError, call, peek
 
-__all__ = ["DEFAULT_TIMEOUT", "ask", "system_of", "told_now"]
+__all__ = ["DEFAULT_TIMEOUT", "MOST_CRASHES", "ask", "system_of", "told_now"]
 
 DEFAULT_TIMEOUT: Final = 10.0  # seconds; macula_routing_server
 RETRY_AFTER: Final = 0.05  # seconds that a server is given to be restarted

@@ -216,15 +216,17 @@ class Connection(EngineEvents):
         return self.is_established and not self.is_closed and not self._quic.unsent_bytes()
 
     def transmit(self, now: float) -> Sequence[tuple[bytes, Address]]:
-        """Return the datagrams to send now, and arm the timer."""
+        """Return the datagrams to send now, and then to be told of as `transmitted`."""
         self._untransmitted = 0
-        datagrams = self._quic.datagrams_to_send(now)
+        return self._quic.datagrams_to_send(now)
+
+    def transmitted(self) -> None:
+        """Arm the timer, and go on with what waited. The peer is at work meanwhile."""
         self._arm()
         if self.is_closed:
             self._quic.drain(self)  # with nobody to tell, a close is over at once
         elif self._starved or self._full:
             self._tell_writable()
-        return datagrams
 
     def doubt(self) -> None:
         """Pass on that somebody says the peer is gone, unless that was just said."""

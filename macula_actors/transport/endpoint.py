@@ -436,6 +436,7 @@ class QuicEndpoint(DatagramReceiver):
         elif datagrams:
             for target, group in groupby(datagrams, _ADDRESS):
                 self._send_to(connection, [data for data, _ in group], target)
+        connection.transmitted()
 
     def _send_to(self, connection: Connection, batch: list[bytes], target: Address) -> None:
         self._socket.send(batch, target)

@@ -12,6 +12,7 @@ from macula_actors.config import ServiceConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.kademlia.record import Record
 from macula_actors.errors import CallTimeoutError, CrashedError, MaculaError, OverloadedError
+from macula_actors.messages.asking import MOST_CRASHES
 from macula_actors.messages.names import ROUTING_SERVER
 from macula_actors.messages.routing_server import LookUpValue
 from supervisors import (
@@ -45,11 +46,12 @@ class Waiter:
 
 @dataclass(slots=True, eq=False)
 class Lookup:
-    """A lookup under way. ``waiting`` is in the order of ``until``."""
+    """A lookup under way, at which RoutingServer has crashed so often. ``waiting`` is in the order of ``until``."""
 
     procedure: str
     waiting: deque[Waiter] = field(default_factory=deque)
     reqid: RequestId | None = None
+    crashes: int = 0
     asked_at: float = 0.0
     timer: TimerRef | None = None
 
@@ -146,7 +148,8 @@ class Discoveries:
         try:
             outcome: tuple[Record, ...] | Exception = reqid.result()
         except ServerDownError as error:
-            if not isinstance(error.reason, Crashed):
+            lookup.crashes += isinstance(error.reason, Crashed)
+            if lookup.crashes < MOST_CRASHES or not isinstance(error.reason, Crashed):
                 send_after(RETRY_AFTER, current(), AskAgain(lookup))
                 return None
             outcome = CrashedError(ROUTING_SERVER, error.reason.error)  # at this very lookup, perhaps
