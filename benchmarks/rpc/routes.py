@@ -16,7 +16,7 @@ from benchmarks.rpc.mesh import Nodes
 from benchmarks.rpc.ours import ECHO
 from macula_actors.transport.key_store import load_or_create
 
-__all__ = ["routes"]
+__all__ = ["ENGINES", "HOSTS", "MOST", "nearer_and_nearer", "not_neighbours", "routes"]
 
 ENGINES: Final = ("aioquic", "qh3")
 HOSTS: Final = tuple(f"127.0.0.{number}" for number in range(51, 56))  # the caller farthest from the provider first
@@ -40,7 +40,7 @@ def routes(length: Length) -> Iterator[Row]:
 def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]]]:
     with ExitStack() as stack, TemporaryDirectory() as directory:
         fars = [stack.enter_context(Far(Nodes)) for _ in HOSTS]
-        _nearer_and_nearer(Path(directory))
+        nearer_and_nearer(Path(directory))
         joined: list[str] = []
         ids: list[str] = []
         for number, (far, host) in reversed(list(enumerate(zip(fars, HOSTS, strict=True)))):
@@ -69,7 +69,7 @@ def _routed(engine: str, length: Length) -> Iterator[tuple[str, dict[str, float]
 def _cut(fars: Sequence[Far]) -> None:
     """Leave only the links to neighbours. The nodes still know of each other."""
     for number, far in enumerate(fars):
-        far.ask("deny", [f"{host}/32" for at, host in enumerate(HOSTS) if abs(at - number) > 1])
+        far.ask("deny", not_neighbours(number))
 
 
 def _relayed(engine: str, length: Length) -> dict[str, float]:
@@ -87,7 +87,12 @@ def _relayed(engine: str, length: Length) -> dict[str, float]:
         return _load([gateway, provider, caller], caller, "relay", length)
 
 
-def _nearer_and_nearer(directory: Path) -> None:
+def not_neighbours(number: int) -> list[str]:
+    """Return the networks that a node must not reach, so that calls go over the nodes between."""
+    return [f"{host}/32" for at, host in enumerate(HOSTS) if abs(at - number) > 1]
+
+
+def nearer_and_nearer(directory: Path) -> None:
     """Make keys, so that each node is nearer to the last one than the one before it."""
     made = [directory / f"key{number}" for number, _ in enumerate(HOSTS)]
     ids = {path: load_or_create(path).node_id for path in made}
