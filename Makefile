@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # About half of the tests, in seconds.
-BELOW := tests/supervisors tests/conformance tests/simulation $(addprefix tests/macula_actors/,actors core simulation transport)
+BELOW := tests/supervisors tests/conformance tests/simulation $(addprefix tests/macula_actors/,admin cli core simulation transport)
 
 .PHONY: demo test test-below test-above test-long check bench conformance format clean
 
@@ -23,7 +23,7 @@ test: $(READY) ## every test that takes less than a minute, on two cores
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-below: $(READY) # what nodes stand on
+test-below: $(READY) # what nodes stand on, and the command line
 	$(BIN)/coverage run --parallel-mode -m pytest -q -m "not long" $(BELOW)
 
 test-above: $(READY) # all else
