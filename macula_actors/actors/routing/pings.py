@@ -13,7 +13,7 @@ from macula_actors.messages.gateway_dht import query_peer_nowait
 from macula_actors.messages.names import GATEWAY_DHT
 from supervisors import From, RequestId
 
-__all__ = ["Ping", "Pings"]
+__all__ = ["Ping", "PingAgain", "Pings"]
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +28,13 @@ class Ping:
     is_way_back: bool = False
     waiting: list[From] = field(default_factory=list)
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PingAgain:
+    """Time to ask once more."""
+
+    ping: Ping
 
 
 class Pings:

@@ -4,24 +4,21 @@ Erlang: macula_routing_server (which waited for the network inside its callbacks
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import Final
 
 from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
+from macula_actors.actors.routing.clock import Clock
 from macula_actors.actors.routing.job_book import JobBook, JobKind
 from macula_actors.actors.routing.jobs import Job, JobDone, Purpose
-from macula_actors.actors.routing.pings import Ping, Pings
+from macula_actors.actors.routing.neighbours import Neighbours
+from macula_actors.actors.routing.pings import PingAgain
 from macula_actors.actors.routing.upkeep import Upkeep
 from macula_actors.config import DhtConfig
-from macula_actors.core.kademlia.bucket_decisions import Added, Evicted, PingFirst, Refusal, Refused
-from macula_actors.core.kademlia.bucket_decisions import Ping as AskFirst
 from macula_actors.core.kademlia.contact_book import ContactBook
-from macula_actors.core.kademlia.exchange import Verdict, contacts_of, node_infos_of, verdict_of
-from macula_actors.core.kademlia.guests import Guests
 from macula_actors.core.kademlia.node_id import ID_BITS, NodeId
 from macula_actors.core.kademlia.own_records import OwnRecords
 from macula_actors.core.kademlia.record import Record, for_v08
@@ -37,8 +34,6 @@ from macula_actors.core.wire.messages import (
     FindNodeReply,
     FindValue,
     FindValueReply,
-    Message,
-    NodeInfo,
     Store,
     StoreReply,
 )
@@ -111,19 +106,10 @@ class _SaveDue:
     """Time to save the contacts."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _PingAgain:
-    """Time to ask once more."""
-
-    ping: Ping
-
-
 class RoutingServer(GenServer):
     """Keeps contacts and records, in tables that outlive it, and never waits.
 
     Lookups and stores are processes of their own, which answer who waits for them even if this one is restarted.
-    Contacts come into the table after they have answered a query of this node, over a connection that proves who they
-    are; what others tell of them only leads to a query. One that called this node waits in a full bucket's cache.
     """
 
     trap_exit = True  # to save the contacts
@@ -133,16 +119,14 @@ class RoutingServer(GenServer):
         self._config = config
         self._node_id = config.identity.node_id
         self._is_open = config.security is Security.OPEN
-        self._guests = Guests()
-        self._system = System.current()
-        self._clock_ms = config.wall_clock_ms()
+        system = System.current()
+        self._clock, self._random = Clock(system, config.wall_clock_ms), system.random
         self._handled = self._refused = self._throttled = 0
         self._loading: RequestId | None = None
         self._wake = Alarm(_Wake())
         self._publication = Alarm(_PublishDue())
-        self._round_at = self._published_at = -inf
         self._joiners: list[From] = []
-        now, limits, most = self._system.now(), config.buckets, config.records.max_records
+        now, limits, most = self._clock.now(), config.buckets, config.records.max_records
         contacts = await TableOwner.claim(TABLES, CONTACTS, max_entries=limits.k * ID_BITS)
         records = await TableOwner.claim(TABLES, RECORDS, max_entries=most)
         published = await TableOwner.claim(TABLES, PUBLISHED, max_entries=most)
@@ -151,9 +135,9 @@ class RoutingServer(GenServer):
         self.records = RecordStore(self._node_id, config.records, security=config.security, table=records)
         self.own = OwnRecords(config.identity, self.records, published, config.republish, now, most=most)
         self.upkeep = Upkeep(config, self.contacts, self.records, self.own, now)
-        self.upkeep.replication.resume(now, self._now_ms(), self._system.random)
+        self.upkeep.replication.resume(now, self._clock.now_ms(), self._random)
         self._senders = SenderBook(config.senders, self.records)
-        self._pings = Pings(config)
+        self._neighbours = Neighbours(config, self.contacts, self.upkeep, self._clock, self._random)
         self._jobs = JobBook(config, self._job_failed)
         return Continue(None)
 
@@ -178,13 +162,13 @@ class RoutingServer(GenServer):
     def handle_cast(self, request: object) -> None:
         match request:
             case Learned():
-                self._learn(request)
+                self._neighbours.learn(request)
             case JobDone(ref, job, has_failed, is_ended, learned):
-                self._learn(learned)
+                self._neighbours.learn(learned)
                 self._jobs.done(ref, is_ended=is_ended)
                 self._job_done(job, has_failed=has_failed)
             case Touch(contact):
-                self._heard_from(contact)
+                self._neighbours.heard_from(contact)
             case _:
                 raise UnexpectedRequestError(request)
         self._schedule()
@@ -198,13 +182,11 @@ class RoutingServer(GenServer):
             case Response(reqid) if reqid is self._loading:
                 self._loaded(reqid)
             case Response(reqid):
-                ping = self._pings.take(reqid)
-                if ping is not None:
-                    self._ping_ended(ping, reqid)
+                self._neighbours.answered(reqid)
             case Down(_, Ref() as ref, _):
                 self._jobs.down(ref)
-            case _PingAgain(ping):
-                self._pings.again(ping)
+            case PingAgain(ping):
+                self._neighbours.again(ping)
             case _Wake():
                 self._wake.rang()
                 self._round()
@@ -230,7 +212,7 @@ class RoutingServer(GenServer):
         match request:
             case HandleMessage(sender, message):
                 return Reply(self._handle(sender, message))
-            case LookUpValue(key) if self._is_outside() and not self.records.get_all(key, self._now_ms()):
+            case LookUpValue(key) if self._is_outside() and not self.records.get_all(key, self._clock.now_ms()):
                 raise QuorumError(0, 1)
             case LookUpValue(key):
                 return self._look_up(Purpose.FIND_VALUE, key, from_)
@@ -238,26 +220,27 @@ class RoutingServer(GenServer):
                 return self._look_up(Purpose.FIND_NODE, target, from_)
             case StoreRecord(key, payload, ttl, durable):
                 self._jobs.check_room()  # what is refused is not kept
-                record = self.own.seal(key, self._for_all(payload, is_short=durable), ttl, self._now_ms())
-                self.own.publish(record, self._system.now(), self._now_ms(), self._system.random)
+                record = self.own.seal(key, self._for_all(payload, is_short=durable), ttl, self._clock.now_ms())
+                self.own.publish(record, self._clock.now(), self._clock.now_ms(), self._random)
                 return self._store(record, from_, is_durable=durable)
             case DeleteRecord(key):
                 self._jobs.check_room()
-                tombstone = self.own.delete(key, self._system.now(), self._now_ms(), self._system.random)
+                tombstone = self.own.delete(key, self._clock.now(), self._clock.now_ms(), self._random)
                 return Reply(0) if tombstone is None else self._store(tombstone, from_)
             case StoreLocal(key, payload, ttl):
                 self._jobs.changed(key)
-                return Reply(self.own.seal(key, self._for_all(payload), ttl, self._now_ms()))
+                return Reply(self.own.seal(key, self._for_all(payload), ttl, self._clock.now_ms()))
             case DeleteLocal(key):
                 self._jobs.changed(key)
                 self._save_record(key, None)
                 return Reply(self.own.withdraw(key))
             case GetLocal(key):
-                return Reply(self.records.get(key, self._now_ms()))
+                return Reply(self.records.get(key, self._clock.now_ms()))
             case AddNode(contact):
-                return self._add(contact, from_)
+                self._neighbours.add(contact, from_)
+                return NoReply()
             case RemoveNode(node_id):
-                return Reply(self.contacts.remove(node_id, self._system.now()) is not None)
+                return Reply(self.contacts.remove(node_id, self._clock.now()) is not None)
             case FindClosest(target, most):
                 return Reply(self.closest(target, most))
             case GetRoutingTable():
@@ -300,7 +283,8 @@ class RoutingServer(GenServer):
 
     def _lookup_job(self, purpose: Purpose, target: NodeId) -> Job:
         is_for_value = purpose is Purpose.FIND_VALUE
-        return self.upkeep.job(purpose, target, self.records.get_all(target, self._now_ms()) if is_for_value else ())
+        known = self.records.get_all(target, self._clock.now_ms()) if is_for_value else ()
+        return self.upkeep.job(purpose, target, known)
 
     def _store(self, record: Record, from_: From, *, is_durable: bool = True) -> NoReply:
         self._jobs.changed(record.key)
@@ -309,12 +293,7 @@ class RoutingServer(GenServer):
         return NoReply()
 
     def _store_job(self, record: Record) -> Job:
-        return self.upkeep.publication(record, self._system.now())
-
-    def _add(self, contact: Contact, from_: From) -> NoReply:
-        if not self._pings.ask(Ping(contact, waiting=[from_])):
-            raise OverloadedError("contacts being asked", self._config.max_pings)
-        return NoReply()
+        return self.upkeep.publication(record, self._clock.now())
 
     def closest(self, target: NodeId, count: int) -> tuple[Contact, ...]:
         """Return up to ``count`` contacts of the table, nearest to ``target`` first."""
@@ -331,7 +310,7 @@ class RoutingServer(GenServer):
             lookups=self._jobs.lookups,
             waiting=self._jobs.waiting,
             upkeep=self._jobs.upkeep,
-            pings=len(self._pings),
+            pings=self._neighbours.asked,
             handled=self._handled,
             refused=self._refused,
             throttled=self._throttled,
@@ -343,15 +322,15 @@ class RoutingServer(GenServer):
         self._handled += 1
         if sender.node_id is None and not self._is_open:
             raise RefusedError("no_node_id", "who sends this did not say who it is")
-        self._heard_from(sender)
+        self._neighbours.heard_from(sender)
         match message:
             case FindNode(target=target, request_id=request_id):
-                nodes = self._closest(NodeId.normalize(target), sender)
+                nodes = self._neighbours.closest(NodeId.normalize(target), sender)
                 return FindNodeReply(nodes=nodes, request_id=request_id, node_id=bytes(self._node_id))
             case FindValue(key=key, request_id=request_id):
                 target = NodeId.normalize(key)
-                values = tuple(record.to_value() for record in self.records.get_all(target, self._now_ms()))
-                nodes = self._closest(target, sender)
+                values = tuple(record.to_value() for record in self.records.get_all(target, self._clock.now_ms()))
+                nodes = self._neighbours.closest(target, sender)
                 if not values:
                     return FindValueReply(result="nodes", nodes=nodes, request_id=request_id)
                 return FindValueReply(result="value", value=values, nodes=nodes, request_id=request_id)
@@ -359,16 +338,9 @@ class RoutingServer(GenServer):
                 self._keep(sender_of(sender), NodeId.normalize(key), value)
                 return None if self._is_open else StoreReply(request_id=request_id)  # spec/wire.md: nothing
 
-    def _closest(self, target: NodeId, sender: Contact) -> tuple[NodeInfo, ...]:
-        count = self._config.buckets.k
-        nearest = self.contacts.table.closest(target, count, without=sender.node_id)
-        if self._is_open:
-            nearest = self._guests.among(nearest, target, count, self._system.now())
-        return node_infos_of(nearest)
-
     def _keep(self, sender: Hashable, key: NodeId, value: Value) -> None:
         """Keep what a peer has sent. Of an older one than there is, it is told nothing: the newer one is kept."""
-        now, now_ms = self._system.now(), self._now_ms()
+        now, now_ms = self._clock.now(), self._clock.now_ms()
         self._check(self._senders.sent(sender, now))
         record = Record.from_value(key, value, security=self._config.security, now_ms=now_ms)
         slot = record.key, record.owner
@@ -381,7 +353,7 @@ class RoutingServer(GenServer):
         match put:
             case Stored() | Refreshed():
                 self._jobs.changed(key)
-                self.upkeep.replication.heard(record, now, self._system.random)
+                self.upkeep.replication.heard(record, now, self._random)
             case RecordRefused(RecordRefusal.FULL):
                 raise OverloadedError("records")
             case RecordRefused(reason):
@@ -394,172 +366,34 @@ class RoutingServer(GenServer):
             self._throttled += 1
             raise OverloadedError(excess.what, excess.limit)
 
-    # Contacts
-
-    def _heard_from(self, sender: Contact) -> None:
-        """Take note of who has called this node."""
-        now = self._system.now()
-        if sender.node_id is None or sender.endpoint is None:
-            return  # whom nobody can dial asks, and keeps nothing for others
-        if self.contacts.is_fresh(sender, now):
-            return
-        if self._is_open:
-            self._guests.heard(sender.node_id, sender, now)
-        match self.contacts.heard_of(sender):
-            case AskFirst():
-                self._pings.ask_newcomer(sender, sender.node_id, now)
-            case Refused(Refusal.KNOWN | Refusal.FULL):
-                self._seen(sender, sender.node_id, now)
-            case _:
-                pass
-
-    def _seen(self, contact: Contact, node_id: NodeId, now: float) -> None:
-        was_alone = not len(self.contacts)
-        if contact.endpoint is None and node_id not in self.contacts.table:
-            return
-        match self.contacts.seen(contact, now):
-            case Added():
-                self.upkeep.met(contact, node_id, now, self._now_ms())
-                if was_alone:
-                    self._round_at = -inf  # join at once
-            case PingFirst(oldest):
-                self._pings.ask(Ping(oldest))
-            case _:
-                pass
-
-    def _lost(self, node_id: NodeId, now: float) -> None:
-        decision = self.contacts.failed(node_id, now)
-        if isinstance(decision, Evicted):
-            if decision.promoted is not None:
-                self._pings.ask(Ping(decision.promoted))
-            if not len(self.contacts):
-                self.upkeep.isolated(now)
-
-    def _learn(self, learned: Learned) -> None:
-        now = self._system.now()
-        for contact in learned.answered:
-            if contact.node_id is not None:
-                self._seen(contact, contact.node_id, now)
-        for contact in learned.silent:
-            if contact.node_id is not None:
-                self._lost(contact.node_id, now)
-
-    def _ping_ended(self, ping: Ping, reqid: RequestId) -> None:
-        try:
-            reply: Message | None = reqid.result()
-        except MaculaError as error:
-            self._ping_failed(ping, verdict_of(error))
-        except SupervisorsError:
-            self._ping_failed(ping, Verdict.LATER)
-        else:
-            self._ping_done(ping)
-            self._ping_answered(ping, reply)
-
-    def _ping_done(self, ping: Ping) -> None:
-        self._pings.done(ping)
-        if ping.contact.node_id is not None:
-            self.contacts.asked(ping.contact.node_id)
-
-    def _ping_answered(self, ping: Ping, reply: Message | None) -> None:
-        contact, now = ping.contact, self._system.now()
-        answer = reply if isinstance(reply, FindNodeReply) else None
-        if ping.is_way_back and answer is not None:
-            self.upkeep.join(contacts_of(answer.nodes, self._config.locate.max_contacts))
-        if contact.node_id is None:
-            self._found_out(ping, answer)
-            return
-        self._seen(contact, contact.node_id, now)
-        if ping.bootstrap is not None:
-            self.upkeep.joining.answered(ping.bootstrap, now, self._system.random)
-            self.upkeep.join((contact,))
-        self._tell(ping, contact.node_id)
-
-    def _found_out(self, ping: Ping, answer: FindNodeReply | None) -> None:
-        """Ask who has answered at an endpoint once more, by the id that it says it has."""
-        node_id = None if answer is None else self._id_of(ping.contact, answer)
-        if node_id is None:
-            self._not_found(ping)
-        elif node_id == self._node_id:
-            self._is_self(ping)
-        elif not self._pings.ask(replace(ping, contact=Contact(ping.contact.endpoint, node_id), attempt=1)):
-            self._not_found(ping)
-
-    def _ping_failed(self, ping: Ping, verdict: Verdict) -> None:
-        now = self._system.now()
-        if verdict is Verdict.LATER and ping.attempt <= self._config.max_retries:
-            send_after(self._config.retry_after, self.actor_ref, _PingAgain(ping))
-            return
-        self._ping_done(ping)
-        node_id = ping.contact.node_id
-        if verdict is Verdict.SELF:
-            self._is_self(ping)
-            return
-        if node_id is not None and verdict is Verdict.ALIVE:
-            self._seen(ping.contact, node_id, now)
-        elif node_id is not None and verdict is Verdict.SILENT:
-            self._lost(node_id, now)
-        self._not_found(ping)
-
-    def _id_of(self, contact: Contact, answer: FindNodeReply) -> NodeId | None:
-        """Return who has answered at an endpoint. One of v0.8 does not say, and has an id here by where it is."""
-        if answer.node_id is not None:
-            return NodeId.normalize(answer.node_id)
-        return NodeId.of(str(contact.endpoint).encode()) if self._is_open else None
-
-    def _not_found(self, ping: Ping) -> None:
-        if ping.bootstrap is not None:
-            self.upkeep.joining.failed(ping.bootstrap, self._system.now(), self._system.random)
-        self._tell(ping, ping.contact.node_id)
-
-    def _is_self(self, ping: Ping) -> None:
-        if ping.bootstrap is not None:
-            self.upkeep.joining.is_self(ping.bootstrap)
-        self._tell(ping, None)
-
-    def _tell(self, ping: Ping, node_id: NodeId | None) -> None:
-        for from_ in ping.waiting:
-            from_.reply(node_id is not None and node_id in self.contacts.table)
-
     # Upkeep
 
     def _round(self) -> None:
-        now = self._round_at = self._system.now()
         room = self._jobs.room(JobKind.UPKEEP, self._config.max_upkeep)
-        due = self.upkeep.round(now, self._now_ms(), self._system.random, room)
-        for endpoint in due.endpoints:
-            ping = Ping(Contact(endpoint), bootstrap=endpoint, is_way_back=True)
-            if not self._pings.ask(ping):
-                self._not_found(ping)
-        for contact in due.former:
-            self._pings.ask(Ping(contact, is_way_back=True))
+        due = self.upkeep.round(self._clock.now(), self._clock.now_ms(), self._random, room)
+        self._neighbours.find_again(due.endpoints, due.former)
         for job in due.jobs:
             self._jobs.start_upkeep(job, JobKind.UPKEEP)
 
     def _publish(self) -> None:
-        now = self._published_at = self._system.now()
+        now = self._clock.now()
         room = self._jobs.room(JobKind.PUBLICATION, self._config.max_publishing)
-        for job in self.upkeep.publications(now, self._now_ms(), self._system.random, room):
+        for job in self.upkeep.publications(now, self._clock.now_ms(), self._random, room):
             self._jobs.start_upkeep(job, JobKind.PUBLICATION)
 
     def _job_done(self, job: Job, *, has_failed: bool) -> None:
-        self.upkeep.done(job, self._system.now(), self._now_ms(), self._system.random, has_failed=has_failed)
+        self.upkeep.done(job, self._clock.now(), self._clock.now_ms(), self._random, has_failed=has_failed)
 
     def _job_failed(self, job: Job) -> None:
         self._job_done(job, has_failed=True)
 
     def _schedule(self) -> None:
         """Have a round of upkeep when there is something to do, and not too soon after the last one."""
-        config, now, now_ms = self._config, self._system.now(), self._now_ms()
-        self._wake.set(max(self.upkeep.next_due(now, now_ms), self._round_at + config.upkeep_interval), now)
-        publication_at = self.upkeep.next_publication(now, now_ms)
-        self._publication.set(max(publication_at, self._published_at + config.publish_interval), now)
+        now, now_ms = self._clock.now(), self._clock.now_ms()
+        self._wake.set(self.upkeep.next_round(now, now_ms), now)
+        self._publication.set(self.upkeep.next_publication(now, now_ms), now)
         if self._joiners:
             self._tell_joiners()
-
-    def _now_ms(self) -> int:
-        """Return the wall clock's time, that never runs backwards here."""
-        self._clock_ms = max(self._clock_ms, self._config.wall_clock_ms())
-        return self._clock_ms
 
     # What outlives the node
 
@@ -569,13 +403,13 @@ class RoutingServer(GenServer):
             saved: Saved = reqid.result()
         except SupervisorsError:
             return
-        now, now_ms = self._system.now(), self._now_ms()
+        now, now_ms = self._clock.now(), self._clock.now_ms()
         for record in saved.records:
             self.own.restore(record, now, now_ms)
         self.contacts.remember(each.contact for each in saved.contacts)
         if not len(self.contacts):
             self.upkeep.isolated(now)
-            self._round_at = -inf  # ask them at once
+            self.upkeep.hurry()  # ask them
 
     def _save_record(self, key: NodeId, record: Record | None) -> None:
         if self._config.data_dir is not None:
@@ -584,4 +418,4 @@ class RoutingServer(GenServer):
     def _save_contacts(self) -> None:
         if self._loading is not None:
             return  # those that are saved are not here yet
-        cast(ROUTING_KEEPER, SaveContacts(self.contacts.snapshot(self._system.now()), self._now_ms()))
+        cast(ROUTING_KEEPER, SaveContacts(self.contacts.snapshot(self._clock.now()), self._clock.now_ms()))

@@ -79,16 +79,25 @@ class Upkeep:
         self._gifts: deque[_Gift] = deque()
         self._former_at = now + config.refresh_after
         self._isolated_rounds = 0
+        self._round_at = self._published_at = -inf
 
     def round(self, now: float, now_ms: int, rng: Random, room: int) -> Round:
         """Return what to do now, with ``room`` for so many jobs; it may be a batch more."""
+        self._round_at = now
         self._records.expire(now_ms)
         endpoints, former = tuple(self.joining.due(now)), tuple(self._former(now, rng))
         jobs = tuple(self._jobs(now, now_ms, rng)) if room > 0 and len(self._contacts) else ()
         return Round(endpoints, former, jobs)
 
-    def next_due(self, now: float, now_ms: int) -> float:
-        """Return when there is something to do next; never: infinity."""
+    def next_round(self, now: float, now_ms: int) -> float:
+        """Return when to ask for a `round`: when there is something to do, not too soon after the last one."""
+        return max(self._next_due(now, now_ms), self._round_at + self._config.upkeep_interval)
+
+    def hurry(self) -> None:
+        """Have the next round as soon as there is something to do."""
+        self._round_at = -inf
+
+    def _next_due(self, now: float, now_ms: int) -> float:
         expiry = self._records.next_expiry()
         alone = min(
             self.joining.next_due(),
@@ -99,6 +108,7 @@ class Upkeep:
 
     def publications(self, now: float, now_ms: int, rng: Random, most: int) -> list[Job]:
         """Return up to ``most`` jobs that store own records again, which are sealed anew: also if nobody is there."""
+        self._published_at = now
         records = self._own.due(now, now_ms, rng, most)
         if len(self._contacts):
             return [self.publication(record, now) for record in records]
@@ -107,14 +117,16 @@ class Upkeep:
         return []
 
     def next_publication(self, now: float, now_ms: int) -> float:
-        """Return when `publications` is to be asked next; minus infinity: as soon as may be; never: infinity."""
+        """Return when to ask for `publications`: when some are due, not too soon after the last ones."""
         latest = now + self._config.clock_interval if len(self._own) else inf
-        return min(self._own.next_due(now, now_ms), latest)
+        due = min(self._own.next_due(now, now_ms), latest)
+        return max(due, self._published_at + self._config.publish_interval)
 
     def met(self, contact: Contact, node_id: NodeId, now: float, now_ms: int) -> None:
         """Take note that ``contact`` has come into the table: it may be a newcomer who should have some records."""
         if len(self._contacts) == 1:
             self.join(())
+            self.hurry()
             self._own.hurry(now, now_ms)
         if len(self._gifts) >= MAX_GIFTS or not self._records.stats().keys:
             return
