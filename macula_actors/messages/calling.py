@@ -20,6 +20,7 @@ from macula_actors.core.rpc.call_plan import (
     GiveUp,
     Path,
     first_attempt,
+    is_barred,
     is_disowned,
     is_final,
     validate_paths,
@@ -162,7 +163,7 @@ class _Calling:
         self._timeout = timeout
         self._deadline = system.now() + timeout
         self._options = options
-        self._call_id = system.random.randbytes(16)  # D-34
+        self._call_id = b""
 
     def server(self, name: str) -> tuple[str, System]:
         """Return how the process ``name`` of the node is addressed."""
@@ -180,7 +181,10 @@ class _Calling:
         return next((each for each in found if each.node_id == provider.node_id), provider)
 
     async def call(self, paths: Collection[Path] | None) -> Traced:
-        """Call whoever provides it. If those that were known provide it no more, they are looked up afresh, once."""
+        """Call whoever provides it.
+
+        If those that were known provide it no more, or no path leads to them, they are looked up afresh, once.
+        """
         registry = self.server(SERVICE_REGISTRY)
         chosen = choose_now(registry, self._procedure) if self._system.thread == get_ident() else None
         try:
@@ -188,7 +192,7 @@ class _Calling:
                 chosen = await choose(registry, self._procedure, self._timeout)
             return await self._call_chosen(chosen, paths)
         except (RemoteCallError, NoRouteError) as error:
-            if not is_disowned(error):
+            if not (is_disowned(error) or is_barred(error)):
                 raise
             if not await discover(registry, self._procedure, refresh=True, timeout=self._left):
                 raise NoProviderError(self._procedure) from error
@@ -374,6 +378,7 @@ class _Calling:
 
     def _call(self, deadline: float, now: float) -> Call:
         timeout = left_ms(deadline, now)
+        self._call_id = self._system.random.randbytes(16)  # D-34; the attempt before may yet be cancelled
         return Call(procedure=self._procedure, args=self._args, call_id=self._call_id, timeout=timeout)
 
     def _result_in(self, answer: Message, peer: Contact | str, timeout: float) -> Value:

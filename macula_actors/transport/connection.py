@@ -271,10 +271,10 @@ class Connection(EngineEvents):
                 self._own_streams.discard(stream_id)
                 return
             reader = self._readers[stream_id] = FrameReader()
-        before = reader.unread_bytes
+        before, frames = reader.unread_bytes, len(self._arrived)
         reader.receive(data)
         is_readable = self._take_frames(stream_id, reader, end_stream=end_stream)
-        self._count_partial(stream_id, reader, reader.unread_bytes - before)
+        self._count_partial(stream_id, reader, reader.unread_bytes - before, is_next=len(self._arrived) > frames)
         if end_stream:
             self._stream_ended(stream_id)
         elif not is_readable:
@@ -336,13 +336,16 @@ class Connection(EngineEvents):
             arrived.append(StreamFrame(stream_id, _cut_off(reader), end_stream=True))
         return True
 
-    def _count_partial(self, stream_id: int, reader: FrameReader, more: int) -> None:
-        """Count the bytes of the frame that is under way on a stream; too many in all, and the stream is cut."""
+    def _count_partial(self, stream_id: int, reader: FrameReader, more: int, *, is_next: bool) -> None:
+        """Count the bytes of the frame that is under way on a stream; too many in all, and the stream is cut.
+
+        ``is_next``: it is another one than before.
+        """
         self._partial_bytes += more
         self._endpoint.partial_bytes += more
         if not reader.unread_bytes:
             self._partial_since.pop(stream_id, None)
-        elif stream_id not in self._partial_since:
+        elif is_next or stream_id not in self._partial_since:
             self._partial_since[stream_id] = self._now
         if self._partial_bytes > MAX_PARTIAL_BYTES or self._endpoint.partial_bytes > MAX_ALL_PARTIAL_BYTES:
             self.abandon_stream(stream_id, CloseCode.OVERLOADED)

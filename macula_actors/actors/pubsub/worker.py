@@ -83,7 +83,7 @@ class SubscriptionWorker(GenServer):
             return self._await(batch, None)  # which may not be begun, if this ends: then no event is begun, either
         while batch.begun < len(batch.events):
             outcome = self._give(batch)
-            if hasattr(outcome, "__await__"):
+            if hasattr(type(outcome), "__await__"):
                 return self._await(batch, outcome)
         self._done(batch)
         return None
@@ -91,7 +91,7 @@ class SubscriptionWorker(GenServer):
     async def _await(self, batch: Batch, outcome: Any) -> None:
         while True:
             try:
-                if hasattr(outcome, "__await__"):
+                if hasattr(type(outcome), "__await__"):
                     await outcome
             except Exception as error:  # the subscriber's own
                 _failed(batch, error)

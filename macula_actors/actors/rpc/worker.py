@@ -4,7 +4,7 @@ Erlang: macula_rpc_executor, macula_rpc_routing. What a handler raises is an ans
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ from macula_actors.errors import (
     LocalProtocolError,
     MaculaError,
     NoRouteError,
+    OverloadedError,
+    RefusedError,
     RemoteProtocolError,
 )
 from macula_actors.messages.gateway import CallForClient, relay
@@ -46,7 +48,6 @@ from supervisors import (
     GenServer,
     NoProcess,
     NoReply,
-    OverloadedError,
     Ref,
     RequestId,
     Response,
@@ -59,6 +60,7 @@ from supervisors import (
     send_request,
     whereis,
 )
+from supervisors import OverloadedError as MailboxFullError
 from supervisors import Reply as Answer
 
 __all__ = ["RpcWorker"]
@@ -125,7 +127,7 @@ class RpcWorker(GenServer):
         if isinstance(outcome, Reply):
             self._answer(work, from_, outcome)
             return None
-        return self._await(work, from_, outcome)
+        return self._await(work, from_, outcome, _failure_in if isinstance(handler, Ref) else handler_failure)
 
     def _outcome(self, work: Invoke, handler: LocalHandler) -> Reply | Awaitable[Any]:
         """Return the reply, or what it has to be waited for."""
@@ -140,7 +142,7 @@ class RpcWorker(GenServer):
             result = handler(args)
         except (*_RAISED, asyncio.CancelledError) as error:
             return self._failed(work, handler_failure(error))
-        return result if hasattr(result, "__await__") else self._succeeded(work, result)
+        return result if hasattr(type(result), "__await__") else self._succeeded(work, result)
 
     def _without_handler(self, work: Invoke, from_: From) -> None:
         gateway = whereis(GATEWAY_RPC)
@@ -151,7 +153,9 @@ class RpcWorker(GenServer):
         forward(from_, gateway, CallForClient(work.inbound))
         self._done(work)
 
-    async def _await(self, work: Invoke, from_: From, result: Awaitable[Any]) -> NoReply:
+    async def _await(
+        self, work: Invoke, from_: From, result: Awaitable[Any], failed: Callable[[BaseException], Failure]
+    ) -> NoReply:
         limit = asyncio.timeout_at(work.deadline)
         try:
             async with limit:
@@ -162,7 +166,7 @@ class RpcWorker(GenServer):
             self._answer(work, from_, self._failed(work, handler_failure(error)))
         except _RAISED as error:
             is_late = limit.expired() and isinstance(error, TimeoutError)
-            self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else _failure_in(error)))
+            self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else failed(error)))
         else:
             self._answer(work, from_, self._succeeded(work, value))
         return _LATER
@@ -170,7 +174,7 @@ class RpcWorker(GenServer):
     def _succeeded(self, work: Invoke, value: Any) -> Reply:
         try:
             result = encode(value, json=work.json, max_bytes=self._config.max_result_bytes)
-        except LocalProtocolError as error:
+        except Exception as error:  # of the wire's, or of the value's own
             return self._failed(work, handler_failure(error))
         path = None if work.route is None else (self._node_id,)
         return Reply(call_id=work.call.call_id, result=result, path=path)
@@ -264,9 +268,11 @@ class RpcWorker(GenServer):
 
         Raises:
             LocalProtocolError: it can't be sent.
+            RefusedError, OverloadedError: the destination itself does not take it.
             CallTimeoutError: it was taken, but not answered in time.
             NoRouteError: none took it.
         """
+        destination = NodeId.normalize(route.destination_node_id)
         tried: list[tuple[str, Exception]] = []
         for contact in contacts:
             left = work.deadline - self._system.now()
@@ -276,8 +282,10 @@ class RpcWorker(GenServer):
             except MaculaError as error:
                 if isinstance(error, LocalProtocolError) or self._system.now() >= work.deadline:
                     raise
+                if _has_refused(error) and contact.node_id == destination:
+                    raise  # it would, whoever brought it
                 tried.append((str(contact), error))
-        raise NoRouteError(str(NodeId.normalize(route.destination_node_id)), tuple(tried))
+        raise NoRouteError(str(destination), tuple(tried))
 
     def _aged(self, route: RpcRoute, work: Forward) -> RpcRoute:
         """Return ``route`` with the time that is left in its call."""
@@ -293,6 +301,11 @@ def _reply_in(answer: Message, work: Forward) -> Reply:
             raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
 
 
+def _has_refused(error: MaculaError) -> bool:
+    """Tell whether the peer has answered that it does not take what it was sent."""
+    return isinstance(error, RefusedError) or (isinstance(error, OverloadedError) and error.limit is None)
+
+
 def _is_being_ended() -> bool:
     """Tell whether it is this process that is cancelled. Else it is what its handler waited for that was."""
     task = asyncio.current_task()
@@ -300,11 +313,11 @@ def _is_being_ended() -> bool:
 
 
 def _failure_in(error: BaseException) -> Failure:
-    """Return what tells the caller what a handler, or the process that is one, ended with."""
+    """Return what tells the caller why a process that is a handler has not answered."""
     match error:
         case ServerDownError(reason=NoProcess()):
             return failure(Code.UNAVAILABLE, "the process that handles it has ended")
-        case OverloadedError():
+        case MailboxFullError():
             return failure(Code.OVERLOADED, str(error))
         case _:
             return handler_failure(error)

@@ -32,6 +32,7 @@ __all__ = [
     "Path",
     "Step",
     "first_attempt",
+    "is_barred",
     "is_disowned",
     "is_final",
     "validate_paths",
@@ -74,7 +75,7 @@ _BARRIERS: Final = {
 
 
 class CallPlan:
-    """The attempts of one call: each path of the first provider, then each of the next one.
+    """The attempts of one call: each path of the first provider until it takes too long, then each of the next one.
 
     Until one succeeds, the owner does what `next` says and tells `failed`. Instants are of the owner's clock.
     """
@@ -139,6 +140,8 @@ class CallPlan:
         self._tried.append((f"{attempt.path} {attempt.provider.contact}", error))
         if _is_told_there(attempt, error):
             self._skip(attempt.provider)
+        elif isinstance(error, CallTimeoutError):
+            self._put_off(attempt.provider)
         if is_final(error):
             self._give_up(error)
         elif now >= self._deadline:
@@ -164,6 +167,13 @@ class CallPlan:
     def _skip(self, provider: Provider) -> None:
         while self._waiting and self._waiting[0][0] is provider:
             self._waiting.popleft()
+
+    def _put_off(self, provider: Provider) -> None:
+        """Try the other paths of who is too slow after all other providers: the work may be under way there."""
+        for _ in range(len(self._waiting)):
+            if self._waiting[0][0] is not provider:
+                return
+            self._waiting.rotate(-1)
 
     def _timed_out(self) -> MaculaError:
         error = CallTimeoutError(self._peer, self._deadline - self._began_at)
@@ -228,6 +238,12 @@ def is_disowned(error: Exception) -> bool:
             return bool(error.tried) and all(is_disowned(each) for _, each in error.tried)
         case _:
             return False
+
+
+def is_barred(error: Exception) -> bool:
+    """Tell whether nothing was tried, because of no provider it is known how to get there."""
+    tried = error.tried if isinstance(error, NoRouteError) else ()
+    return bool(tried) and all(isinstance(each, NoRouteError) and not each.tried for _, each in tried)
 
 
 def is_final(error: Exception) -> bool:

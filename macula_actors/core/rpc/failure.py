@@ -116,9 +116,13 @@ def handler_failure(error: BaseException, path: Sequence[bytes] = ()) -> Failure
     As `failure_of`, but never with a code that makes the caller try another provider: the handler has run. So a handler
     whose own call of another service timed out is a HANDLER_ERROR, not a TIMEOUT; so is one that has called `sys.exit`.
     """
-    if isinstance(error, RemoteCallError) and error.code not in ELSEWHERE:
-        return failure_of(error, path)
-    return failure(Code.HANDLER_ERROR, _explanation(error), path or _path_of(error))
+    try:
+        if isinstance(error, RemoteCallError) and error.code not in ELSEWHERE:
+            return failure_of(error, path)
+        nodes = path or _path_of(error)
+    except Exception:  # an error of the program's own, which lacks what this one's should have
+        nodes = path
+    return failure(Code.HANDLER_ERROR, _explanation(error), nodes)
 
 
 def through(failed: Failure, node_id: bytes) -> Failure:

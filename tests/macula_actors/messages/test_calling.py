@@ -23,7 +23,9 @@ from macula_actors.errors import (
 from macula_actors.messages import calling
 from macula_actors.messages.names import RPC_HANDLER
 from macula_actors.messages.rpc import CallOptions, left_ms
-from supervisors import GenServer, Reply
+from supervisors import GenServer, Reply, System
+from supervisors import OverloadedError as MailboxFullError
+from supervisors import call as ask
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
 from tests.macula_actors.peers import echo
 from tests.support import kill
@@ -428,6 +430,60 @@ async def test_a_result_that_cannot_be_sent_is_a_failure_of_the_handler():
         assert caught.value.code == "handler_error"
 
 
+class Odd:
+    """A value, or an error, that fails to say what it is."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class OddMap(dict):
+    def items(self):
+        raise RuntimeError("items")
+
+
+class SoldOutError(RemoteCallError):
+    def __init__(self):
+        """Leave out what the one above needs."""
+
+
+def refuse_oddly(args):
+    raise SoldOutError
+
+
+async def ask_who_has_ended(args):
+    ended = await System.current().start(Adder)
+    await kill(ended)
+    return await ask(ended, args)
+
+
+async def find_a_mailbox_full(args):
+    raise MailboxFullError("a mailbox", 3, None)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [lambda args: Odd(), lambda args: OddMap(a=1), refuse_oddly, ask_who_has_ended, find_a_mailbox_full],
+)
+async def test_however_odd_a_handler_fails_it_ran_once_and_the_caller_is_told(handler):
+    begun = []
+
+    def begin(args):
+        begun.append(args)
+        return handler(args)
+
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, begin)
+        caller.finds(ADD, provider)
+        caller.knows(provider)
+
+        with pytest.raises(RemoteCallError, match="handler_error"):
+            await caller.call("once")
+
+        assert begun == ["once"]
+
+
 async def test_arguments_that_cannot_be_sent_hurt_the_caller_only():
     async with rpc_mesh() as mesh:
         (caller,) = await mesh.nodes(1)
@@ -536,6 +592,52 @@ async def test_a_provider_that_does_not_answer_leaves_time_for_the_second_one(su
         assert await caller.call(sum_of, timeout=2.0, paths=[Path.DIRECT]) == 3
         await asyncio.sleep(0.5)
         assert (handling.begun, handling.ended) == (1, 1)
+
+
+async def test_a_slow_provider_is_not_asked_again_before_the_second_one(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, first, second = await mesh.nodes(3)
+        handling = Handling()
+        first.provide(ADD, handling)
+        second.provide(ADD, add)
+        caller.finds(ADD, first, second)
+        caller.knows(first)
+
+        assert await caller.call(sum_of, timeout=2.0) == 3
+        assert handling.begun == 1
+
+
+async def test_a_second_attempt_at_the_same_node_outlives_the_first_one(sum_of):
+    """A handler that cleans up for long: the first attempt is given up when the second one is under way."""
+    begun = []
+
+    async def clean_up(args):
+        begun.append(args)
+        if len(begun) == 2:
+            await asyncio.sleep(0.5)
+            return "second"
+        try:
+            await never(args)
+        finally:
+            await asyncio.sleep(0.6)
+
+    async with rpc_mesh() as mesh:
+        caller, provider, former = await mesh.nodes(3)
+        provider.provide(ADD, clean_up)
+        caller.finds(ADD, provider, former)
+        caller.knows(provider)
+
+        assert await caller.call(timeout=4.0) == "second"
+
+
+async def test_providers_that_no_path_is_known_to_are_looked_up_afresh(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, add)
+        caller.finds(ADD, undialled(provider))
+        caller.book.afresh[ADD] = provider
+
+        assert await caller.call(sum_of, paths=[Path.DIRECT]) == 3
 
 
 async def test_a_provider_that_is_reached_by_its_second_path_stays_cached(sum_of):

@@ -287,6 +287,22 @@ async def test_a_frame_whose_rest_does_not_come_is_overdue(world):
         assert acceptor.link.overdue_streams(6.0) == []
 
 
+async def test_frames_that_end_in_time_are_not_overdue_though_another_has_always_begun(world):
+    async with world:
+        dialler, acceptor = await world.pair()
+        stream_id = dialler.link.open_stream()
+        end_and_beginning = HELLO[3:] + HELLO[:3]
+        dialler.link.send(stream_id, HELLO[:3], end_stream=False)
+
+        for _ in range(5):
+            await settle(1.0)
+            dialler.link.send(stream_id, end_and_beginning, end_stream=False)
+        await settle(1.0)
+
+        assert len(acceptor.items) == 5
+        assert acceptor.link.overdue_streams(2.5) == []
+
+
 async def test_a_ping_is_ponged(world):
     async with world:
         dialler, acceptor = await world.pair()

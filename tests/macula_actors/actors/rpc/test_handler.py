@@ -493,6 +493,23 @@ async def test_a_destination_that_is_connected_needs_no_routing_table():
         assert await caller.call_node(provider, 2, paths=[Path.ROUTED]) == 2
 
 
+async def test_a_destination_without_room_is_asked_once_and_its_refusal_passed_back():
+    async with rpc_mesh() as mesh:
+        caller, hop, provider = await mesh.chain(3, max_workers=1, max_queued=0)
+        provider.provide(ADD, never)
+        provider.knows(hop)
+        await outcome(provider.call_node(hop))  # that hop is connected to it
+        under_way = asyncio.create_task(outcome(provider.call_node(provider)))
+        await busy(provider)
+
+        refusal = await outcome(caller.call_node(provider, paths=[Path.ROUTED]))
+
+        assert isinstance(refusal, OverloadedError)
+        assert refusal.__cause__.path == (hop.node_id,)
+        assert (await provider.stats()).refused == 1
+        under_way.cancel()
+
+
 async def test_killing_the_worker_that_passes_a_call_on_costs_that_call_and_cancels_it():
     async with rpc_mesh() as mesh:
         caller, hop, provider = await mesh.chain(3)

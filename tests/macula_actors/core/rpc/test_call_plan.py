@@ -12,6 +12,7 @@ from macula_actors.core.rpc.call_plan import (
     GiveUp,
     Path,
     first_attempt,
+    is_barred,
     is_disowned,
     is_final,
     validate_paths,
@@ -238,6 +239,20 @@ def test_a_procedure_is_disowned_if_all_who_were_called_say_that_they_do_not_pro
 )
 def test_a_procedure_is_not_disowned_by_who_was_not_reached(error):
     assert not is_disowned(error)
+
+
+def test_no_path_is_known_if_none_was_tried():
+    barred = NoRouteError("a", reason="it names no gateway that can reach it")
+
+    assert is_barred(NoRouteError("add", (("direct a", barred), ("relay a", barred))))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FINAL, LOST, NoRouteError("add"), NoRouteError("add", (("direct a", NoRouteError("a")), ("relay a", LOST)))],
+)
+def test_a_path_was_known_if_one_was_tried(error):
+    assert not is_barred(error)
 
 
 def test_what_comes_after_the_end_changes_nothing():
