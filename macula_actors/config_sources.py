@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from macula_actors.config_values import AUTO
 from macula_actors.core.endpoint import Endpoint
-from macula_actors.core.secret import MASK
+from macula_actors.core.secret import MASK, masked
 from macula_actors.errors import ConfigError
 
 __all__ = ["PREFIX", "Setting", "Source", "from_environment", "from_toml", "toml_line"]
@@ -80,7 +81,9 @@ def from_environment(environ: Mapping[str, str], keys: frozenset[str], listen: o
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower()
             if key not in keys:
-                raise ConfigError(name, value, "no such variable; those with MACULA_ are keys of the configuration")
+                raise ConfigError(
+                    name, masked(name, value), "no such variable; those with MACULA_ are keys of the configuration"
+                )
             found[key] = (name, value)
     return Source(
         {key: value for key, (_, value) in found.items()},
@@ -100,7 +103,7 @@ def _upstream(present: Mapping[str, str], listen: object) -> dict[str, tuple[str
 
 def _host_of(listen: object) -> str:
     try:
-        return listen.host if isinstance(listen, Endpoint) else Endpoint.parse(str(listen or _ANYWHERE), 0).host
+        return _ANYWHERE if listen is None or listen == AUTO else Endpoint.parse(str(listen), 0).host
     except ValueError:
         return _ANYWHERE  # the file's value is wrong, and replaced
 

@@ -40,6 +40,7 @@ __all__ = [
     "HEALTH_PORT",
     "HOPS",
     "HOST",
+    "INTERVAL",
     "LIFETIME",
     "LOG_LEVEL",
     "MAX_SECONDS",
@@ -70,6 +71,7 @@ E = TypeVar("E", bound=StrEnum)
 AUTO: Final = "auto"  # as text: the node finds it out
 OFF: Final = "none"  # as text: nothing of the kind
 MAX_SECONDS: Final = 31_536_000  # a year
+MIN_INTERVAL: Final = 0.01  # seconds between two of what is done again and again
 CALL_PATHS: Final = tuple(CallPath)  # in the order in which they are tried
 
 _MAX_COUNT: Final = 1_000_000_000
@@ -230,9 +232,17 @@ def _flag(value: object) -> bool:
     return flags[text]
 
 
+def _digits(value: str) -> str:
+    """Return ``value``, which Python may read as a number; it reads 1_000 and other scripts' digits, too."""
+    text = _text(value)
+    if not text.isascii() or "_" in text:
+        raise ValueError("no number")
+    return text
+
+
 def _whole(low: int, high: int) -> Callable[[object], int]:
     def read(value: object) -> int:
-        number = int(_text(value)) if isinstance(value, str) else _require(value, int)
+        number = int(_digits(value)) if isinstance(value, str) else _require(value, int)
         if not low <= number <= high:
             raise ValueError("out of range")
         return number
@@ -243,10 +253,17 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
 def _seconds(value: object) -> float:
     if isinstance(value, int):
         return float(_whole(1, MAX_SECONDS)(value))
-    number = float(_text(value)) if isinstance(value, str) else _require(value, float)
+    number = float(_digits(value)) if isinstance(value, str) else _require(value, float)
     if not 0 < number <= MAX_SECONDS:  # nor not-a-number
         raise ValueError("out of range")
     return number
+
+
+def _interval(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < MIN_INTERVAL:
+        raise ValueError("too short")
+    return seconds
 
 
 def _host(value: object) -> str:
@@ -347,6 +364,7 @@ COUNT: Final = Kind(_whole(1, _MAX_COUNT), f"a whole number from 1 to {_MAX_COUN
 HOPS: Final = Kind(_whole(1, MAX_HOPS), f"a whole number from 1 to {MAX_HOPS}")
 LIFETIME: Final = Kind(_whole(MIN_TTL, MAX_TTL), f"a whole number from {MIN_TTL} to {MAX_TTL}", "s")
 SECONDS: Final = Kind(_seconds, f"a number above 0, at most {MAX_SECONDS}", "s")
+INTERVAL: Final = Kind(_interval, f"a number from {MIN_INTERVAL} to {MAX_SECONDS}", "s")
 HOST: Final = Kind(_host, "a DNS name or an IP address")
 HEALTH_PORT: Final = Kind(_or_auto(_or_off(_whole(0, _MAX_PORT))), f"0 (a free one) to {_MAX_PORT}, auto, none")
 FILE_OR_NONE: Final = Kind(_file, "a path, none")

@@ -132,7 +132,7 @@ class Node:
         self.system = System(config.name)
         self._network = network
         self._wall_clock_ms = wall_clock_ms
-        self._is_started = False
+        self._is_started = self._is_stopped = False
         self._lock: DataDirLock | None = None
         self._endpoint: Endpoint | None = None
         self._root: Ref | None = None
@@ -162,6 +162,7 @@ class Node:
 
         Raises:
             NodeStartedError: it was started before; that goes on unharmed.
+            NotRunningError: it was stopped meanwhile.
             ConfigError: the configuration names what another has, or what is not there: an address, a data_dir, a file,
                 a program. Nothing is left of what was started.
             StartError: one of them, or the program, did not start; nothing is left of the others.
@@ -172,11 +173,13 @@ class Node:
         try:
             await self._start()
         except BaseException as error:
+            refusal = NotRunningError() if self._is_stopped and isinstance(error, Exception) else _refusal(error)
             await self.stop()
-            refusal = _refusal(error)
             if refusal is not None:
                 raise refusal from error
             raise
+        if self._is_stopped:
+            raise NotRunningError
 
     async def _start(self) -> None:
         application = None if self.config.app is None else load_application(self.config.app)
@@ -200,7 +203,7 @@ class Node:
 
         Others are told first that it is no subscriber any more; if they can't be, that takes a second.
         """
-        self._is_started = True
+        self._is_started = self._is_stopped = True
         try:
             await pubsub.withdraw((PUBSUB_HANDLER, self.system))
         finally:

@@ -30,7 +30,7 @@ from macula_actors.core.pubsub.bounded_queue import FullPolicy
 from macula_actors.core.pubsub.topic import Dialect
 from macula_actors.core.rpc.call_plan import Path as CallPath
 from macula_actors.core.rpc.selector import Strategy
-from macula_actors.core.secret import MASK, Secret
+from macula_actors.core.secret import Secret, masked
 from macula_actors.errors import ConfigError
 from macula_actors.transport.engines import EngineName
 
@@ -187,15 +187,16 @@ class NodeConfig:
         kinds.SECONDS, 15.0, "of silence, then a ping", "keepalive_interval, 30 s; NATs forget sooner"
     )
     bootstrap_health_interval: float = _key(
-        kinds.SECONDS, 60.0, "between two checks of a bootstrap node", "macula_root"
+        kinds.INTERVAL, 60.0, "between two checks of a bootstrap node", "macula_root"
     )
 
-    _origins: dict[str, str] = field(compare=False)  # by key; of those that are not defaults
+    _origins: dict[str, str] = field(init=False, compare=False)  # by key; of those that are not defaults
 
     def __init__(self, /, **values: Any) -> None:
         for key, value in _read(values).items():
             object.__setattr__(self, key, value)
-        object.__setattr__(self, "_origins", dict.fromkeys(values, "option"))
+        given = (key for key in values if getattr(self, key) != _KEYS[key].default)  # `dataclasses.replace` gives all
+        object.__setattr__(self, "_origins", dict.fromkeys(given, "option"))
         self._check()
 
     @staticmethod
@@ -204,7 +205,7 @@ class NodeConfig:
         return tuple(_KEYS)
 
     @classmethod
-    def load(cls, path: Path | None = None, *, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
+    def load(cls, path: Path | str | None = None, *, environ: Mapping[str, str] | None = None, **options: Any) -> Self:
         """Return the configuration of a node from all sources.
 
         Args:
@@ -215,11 +216,17 @@ class NodeConfig:
         Raises:
             ConfigError: as the constructor; the file can't be read or is not TOML; a variable can't be.
         """
-        file = Source({}, {}) if path is None else from_toml(path)
+        file = Source({}, {}) if path is None else from_toml(Path(path))
         variables = os.environ if environ is None else environ
         environment = from_environment(variables, frozenset(_KEYS), file.values.get("listen"))
         given = {key: value for key, value in options.items() if value is not None}
-        config = cls(**{**file.values, **environment.values, **given})
+        try:
+            config = cls(**{**file.values, **environment.values, **given})
+        except ConfigError as error:
+            origin = None if error.key in given else environment.origins.get(error.key)
+            if origin is None:
+                raise
+            raise ConfigError(error.key, error.value, f"{error.allowed} ({origin})") from error
         config._origins.update({**file.origins, **environment.origins, **dict.fromkeys(given, "option")})
         return config
 
@@ -326,11 +333,13 @@ class NodeConfig:
         try:
             _ = self.dialect
         except ValueError as error:
-            wildcards = f"{self.topic_wildcard_single} {self.topic_wildcard_multi}"
-            raise ConfigError("topic_wildcard_multi", wildcards, f"allowed: {error}") from error
+            keys = ("topic_wildcard_multi", "topic_wildcard_single", "topic_separator")
+            key = next(key for key in keys if getattr(self, key) is not None)
+            raise ConfigError(key, getattr(self, key), f"allowed: what goes with the others ({error})") from error
         socket = self.admin_socket
         if socket is not None and len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
-            raise ConfigError("admin", socket, f"allowed: a path of at most {_MAX_SOCKET_PATH} bytes, none")
+            where = " (auto is in data_dir)" if self.admin is None else ""
+            raise ConfigError("admin", socket, f"allowed: a path of at most {_MAX_SOCKET_PATH} bytes, none{where}")
 
 
 _KEYS: Final = {each.name: each for each in fields(NodeConfig) if each.metadata}
@@ -355,9 +364,8 @@ def _config_error(wrong: Mapping[str, Any]) -> ConfigError:
     key, value = next(iter(wrong.items()))
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     if key not in _KEYS:
-        return ConfigError(_shown(key)[:_MAX_KEY], _shown(value), f"no such key{_meant(key)}{more}")
-    kind = _KEYS[key].metadata["kind"]
-    shown = MASK if kind is kinds.SECRET else _shown(value)
+        return ConfigError(_shown(key)[:_MAX_KEY], masked(key, _shown(value)), f"no such key{_meant(key)}{more}")
+    shown, kind = masked(key, _shown(value)), _KEYS[key].metadata["kind"]
     return ConfigError(key, shown, f"allowed: {kind.allowed}{more}")
 
 
@@ -367,6 +375,8 @@ def _meant(key: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "a table"  # which may hold a secret
     try:
         return " ".join(str(value).split())
     except (ValueError, RecursionError):

@@ -327,6 +327,19 @@ async def test_a_node_that_was_stopped_is_not_started_again():
         await node.start()
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.3])
+async def test_who_starts_a_node_is_told_that_it_was_stopped_meanwhile(delay):
+    node = Node(config(bootstrap=[config_endpoint()]))
+    starting = asyncio.create_task(node.start())
+    await asyncio.sleep(delay)
+
+    await node.stop()
+
+    with pytest.raises(NotRunningError):
+        await starting
+    assert node.system.tree().children == ()
+
+
 ASKED = [
     lambda node: node.call("a.b"),
     lambda node: node.call_node(bytes(32), "a.b"),

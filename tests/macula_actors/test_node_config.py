@@ -2,7 +2,7 @@ import copy
 import os
 import pickle
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict, replace
 from itertools import starmap
 from pathlib import Path
 
@@ -120,10 +120,11 @@ def test_each_part_of_how_topics_are_written_can_be_set_by_itself(tmp_path):
         ("topic_wildcard_multi", "*"),
         ("topic_wildcard_multi", "*.*"),
         ("topic_wildcard_multi", "*" * 17),
+        ("topic_separator", "*"),
     ],
 )
 def test_how_topics_are_written_must_tell_them_apart(key, value):
-    assert "topic_" in error(**{key: value})
+    assert error(**{key: value}).startswith(f"{key} = {value.strip()!r}: allowed: ")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,14 @@ def test_each_variable_sets_its_key(variable, value, key, expected):
     assert getattr(NodeConfig.load(environ={variable: value}), key) == expected
 
 
+def test_gateway_port_goes_with_a_host_that_is_left_to_the_node(tmp_path):
+    assert load(tmp_path, 'listen = "auto"', {"GATEWAY_PORT": "7777"}).listen == Endpoint("0.0.0.0", 7777)
+
+
+def test_the_path_of_the_file_may_be_text(tmp_path):
+    assert NodeConfig.load(str(write(tmp_path / "node.toml", 'name = "a"')), environ={}).name == "a"
+
+
 def test_gateway_port_leaves_the_host_of_the_file(tmp_path):
     assert load(tmp_path, 'listen = "[::1]:1"', {"GATEWAY_PORT": "2"}).listen == Endpoint("::1", 2)
     assert load(tmp_path, "listen = 3", {"GATEWAY_PORT": "2"}).listen == Endpoint("0.0.0.0", 2)
@@ -204,7 +213,14 @@ def test_other_variables_are_not_read(variable):
         ("NODE_ID", "NODE_ID = 'x': a node's id is made of its key: unset it, and keep data_dir"),
         ("GATEWAY_PORT", "GATEWAY_PORT = 'x': allowed: 0 (a free one) to 65535"),
         ("MACULA_RELM", "MACULA_RELM = 'x': no such variable; those with MACULA_ are keys of the configuration"),
-        ("MACULA_DHT_K", "dht_k = 'x': allowed: a whole number from 1 to 1000000000"),
+        (
+            "MACULA_DHT_K",
+            "dht_k = 'x': allowed: a whole number from 1 to 1000000000 (environment, MACULA_DHT_K)",
+        ),
+        (
+            "HEALTH_PORT",
+            "health_port = 'x': allowed: 0 (a free one) to 65535, auto, none (environment, HEALTH_PORT)",
+        ),
     ],
 )
 def test_a_wrong_variable_is_named(variable, line):
@@ -249,6 +265,9 @@ def test_a_wrong_variable_is_named(variable, line):
         ("rpc_timeout", float("nan"), "a number above 0, at most 31536000"),
         ("rpc_timeout", float("inf"), "a number above 0, at most 31536000"),
         ("rpc_timeout", True, "a number above 0, at most 31536000"),
+        ("rpc_timeout", "1_000", "a number above 0, at most 31536000"),
+        ("dht_k", "\N{ARABIC-INDIC DIGIT THREE}", "a whole number from 1 to 1000000000"),
+        ("bootstrap_health_interval", 1e-9, "a number from 0.01 to 31536000"),
     ],
 )
 def test_an_error_names_the_key_the_value_and_what_is_allowed(key, value, allowed):
@@ -282,11 +301,30 @@ def test_a_wrong_secret_is_not_shown(value):
     assert error(realm_secret=value).startswith("realm_secret = '********': allowed: a text")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("realm_secrett", "hunter2"),
+        ("realm_secert", "hunter2"),
+        ("secret", "hunter2"),
+        ("realm", {"secret": "hunter2"}),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(key, value):
+    assert "hunter2" not in error(**{key: value})
+
+
+@pytest.mark.parametrize("variable", ["MACULA_SECRET", "MACULA_REALM_SECRETS"])
+def test_a_secret_in_a_variable_of_the_wrong_name_is_not_shown(variable):
+    with pytest.raises(ConfigError, match=rf"^{variable} = '\*{{8}}'"):
+        NodeConfig.load(environ={variable: "hunter2"})
+
+
 def test_a_secret_is_shown_nowhere():
     config = NodeConfig(realm_secret="hunter2")
 
     assert config.read_realm_secret() == b"hunter2"
-    assert "hunter2" not in f"{config} {config!r} {config.describe()} {config.to_toml()}"
+    assert "hunter2" not in f"{config} {config!r} {config.describe()} {config.to_toml()} {asdict(config)}"
 
 
 def test_a_secret_is_read_from_its_file_without_white_space(tmp_path):
@@ -387,6 +425,15 @@ def test_a_copy_is_the_same_and_knows_where_its_values_are_from(copied):
 
     assert copied(config) == config
     assert copied(config).describe() == config.describe()
+
+
+def test_one_with_other_values_is_made_by_dataclasses_replace():
+    config = NodeConfig(realm_secret="hunter2", listen="a:1")
+
+    replaced = replace(config, name="y")
+
+    assert replaced == NodeConfig(realm_secret="hunter2", listen="a:1", name="y")
+    assert [each.key for each in replaced.describe() if each.origin != "default"] == ["name", "realm_secret", "listen"]
 
 
 def test_a_secret_may_be_one_already():

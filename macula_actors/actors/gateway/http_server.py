@@ -68,7 +68,7 @@ class HttpServer:
         return self._http() if len(self._http.connections) < MAX_CONNECTIONS else _Refuse()
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
-        page = self._pages.get(request.path) if request.method == "GET" else None
+        page = self._pages.get(request.path) if request.method in {"GET", "HEAD"} else None
         answer = Answer(NOT_FOUND, 404) if page is None else await page()
         response = web.Response(
             body=answer.text.encode(), status=answer.status, headers={"Content-Type": answer.content_type}

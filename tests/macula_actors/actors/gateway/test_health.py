@@ -132,6 +132,12 @@ async def test_other_paths_are_not_found(system, path):
     assert await get(path) == (404, "text/plain", "Not found")
 
 
+async def test_who_asks_for_the_head_has_no_body(system):
+    await start_alone(system)
+
+    assert await get("/live", "HEAD") == (200, (await get("/live"))[1], "")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 async def test_other_methods_are_not_found(system, method):
     await start_alone(system)
