@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from macula_actors.config_values import AUTO
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.secret import MASK, masked
 from macula_actors.errors import ConfigError
@@ -103,7 +102,7 @@ def _upstream(present: Mapping[str, str], listen: object) -> dict[str, tuple[str
 
 def _host_of(listen: object) -> str:
     try:
-        return _ANYWHERE if listen is None or listen == AUTO else Endpoint.parse(str(listen), 0).host
+        return listen.host if isinstance(listen, Endpoint) else Endpoint.parse(str(listen or _ANYWHERE), 0).host
     except ValueError:
         return _ANYWHERE  # the file's value is wrong, and replaced
 

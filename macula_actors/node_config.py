@@ -218,7 +218,8 @@ class NodeConfig:
         """
         file = Source({}, {}) if path is None else from_toml(Path(path))
         variables = os.environ if environ is None else environ
-        environment = from_environment(variables, frozenset(_KEYS), file.values.get("listen"))
+        listen = file.values.get("listen")
+        environment = from_environment(variables, frozenset(_KEYS), None if listen == kinds.AUTO else listen)
         given = {key: value for key, value in options.items() if value is not None}
         try:
             config = cls(**{**file.values, **environment.values, **given})
