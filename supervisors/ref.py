@@ -95,8 +95,8 @@ class Ref(ActorRef[Any]):
         asked_at = loop.time()
         serial = None
         try:
-            is_turn = queue.run_at_once(process.deliver_call, from_, message) and process.answers_at_once
-            if is_turn or queue.is_signalled:
+            is_turn = queue.run_at_once(process.deliver_call, from_, message)
+            if (is_turn and (process.answers_at_once or future.done())) or queue.is_signalled:
                 queue.is_signalled = False
                 await asyncio.sleep(0)
             if timeout is not None and not future.done():

@@ -29,7 +29,7 @@ from macula_actors.core.rpc.failure import error_of
 from macula_actors.core.rpc.names import validate_procedure
 from macula_actors.core.rpc.provider import Provider
 from macula_actors.core.rpc.routing import validate_max_hops
-from macula_actors.core.wire.messages import Call, Message, Reply
+from macula_actors.core.wire.messages import Call, Message, Reply, RpcRoute
 from macula_actors.core.wire.values import Value
 from macula_actors.errors import (
     CallTimeoutError,
@@ -154,7 +154,7 @@ async def trace(
 class _Calling:
     """One call being made."""
 
-    __slots__ = ("_args", "_call_id", "_deadline", "_options", "_procedure", "_system", "_timeout")
+    __slots__ = ("_args", "_call_id", "_deadline", "_local", "_options", "_procedure", "_system", "_timeout")
 
     def __init__(self, procedure: str, args: Value, timeout: float, system: System, options: CallOptions) -> None:
         self._system = system
@@ -164,6 +164,7 @@ class _Calling:
         self._deadline = system.now() + timeout
         self._options = options
         self._call_id = b""
+        self._local: NodeId | None = None  # this node, if it calls one other and no other
 
     def server(self, name: str) -> tuple[str, System]:
         """Return how the process ``name`` of the node is addressed."""
@@ -218,8 +219,10 @@ class _Calling:
         located: Located = await self.ask(Locate((node_id,)))
         if located.local == node_id:
             return await self.invoke()
+        self._local = located.local
         provider = Provider(procedure=self._procedure, node_id=node_id)
-        if node_id not in located.connected:
+        allowed = self._options.paths if paths is None else paths
+        if node_id not in located.connected and any(path is not Path.ROUTED for path in allowed):
             provider = await self.find(provider)
         return await self.try_providers((provider,), paths, located.connected)
 
@@ -330,8 +333,10 @@ class _Calling:
         now = self._system.now()
         deadline = self._deadline if is_last else now + timeout
         contact, connector = provider.contact, self.server(PEER_CONNECTOR)
-        call_ = self._call(deadline, now)
-        answer = await request(connector, contact, call_, deadline - now, connect_timeout=timeout)
+        message = self._addressed(self._call(deadline, now), provider.node_id)
+        answer = await request(connector, contact, message, max(deadline - now, 0.0), connect_timeout=timeout)
+        if isinstance(answer, RpcRoute) and self._local is not None:
+            answer = answer.payload
         return Traced(self._result_in(answer, contact, timeout), Path.DIRECT, (provider.node_id,))
 
     async def _route(self, provider: Provider, timeout: float, via: Contact | None = None) -> Traced:
@@ -380,6 +385,17 @@ class _Calling:
         timeout = left_ms(deadline, now)
         self._call_id = self._system.random.randbytes(16)  # D-34; the attempt before may yet be cancelled
         return Call(procedure=self._procedure, args=self._args, call_id=self._call_id, timeout=timeout)
+
+    def _addressed(self, call_: Call, node_id: NodeId) -> Call | RpcRoute:
+        """Return what to send to ``node_id`` itself: a gateway that is called without its id calls for its client.
+
+        v0.8's nodes, which may be there in an open mesh, have calls only.
+        """
+        if self._local is None or self._options.json:
+            return call_
+        return RpcRoute(
+            destination_node_id=node_id, source_node_id=self._local, payload_type="call", payload=call_, max_hops=1
+        )
 
     def _result_in(self, answer: Message, peer: Contact | str, timeout: float) -> Value:
         if not isinstance(answer, Reply) or answer.call_id != self._call_id:

@@ -175,4 +175,4 @@ def counts(system: System, *, anew: bool = False) -> PathCounts:
 
 def left_ms(deadline: float, now: float) -> int:
     """Return how many milliseconds are left until ``deadline``, as `Call.timeout` has it."""
-    return min(max(int((deadline - now) * 1000), 0), MAX_MS)
+    return int(min(max((deadline - now) * 1000, 0), MAX_MS))

@@ -72,3 +72,16 @@ async def test_forwarding_to_a_dead_server_fails_the_call(system):
 
     with pytest.raises(ServerDownError):
         await desk.call("q")
+
+
+async def test_who_asks_again_and_again_leaves_others_their_turns(system):
+    desk = await start_desk(system)
+    turns = []
+    system.loop.call_soon(turns.append, "taken")
+    asked = 0
+
+    while not turns and asked < 1000:
+        await desk.call("q")
+        asked += 1
+
+    assert asked < 100

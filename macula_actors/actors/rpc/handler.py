@@ -20,6 +20,7 @@ from macula_actors.core.peer.handshake import Security
 from macula_actors.core.rpc.failure import Code, failure
 from macula_actors.core.wire.messages import Call, Cancel, Reply, RpcRoute
 from macula_actors.errors import OverloadedError, RefusedError
+from macula_actors.messages.asking import told_now
 from macula_actors.messages.names import GATEWAY_RPC, PEER_CONNECTOR, RPC_WORKERS
 from macula_actors.messages.peer import Abandoned, GetPeers, Inbound, PeerDown, PeerUp, peers_in
 from macula_actors.messages.rpc import (
@@ -116,8 +117,8 @@ class RpcHandler(GenServer):
     @override
     def handle_cast(self, request: object) -> None:
         match request:
-            case Idle(worker, work):
-                if self._workers.finished(worker, work):
+            case Idle(worker, job):
+                if self._workers.finished(worker, job):
                     self._give_on()
             case Abandoned(connection, call_id):
                 self._cancel((connection, call_id))
@@ -244,7 +245,7 @@ class RpcHandler(GenServer):
 
     def _give(self, job: Job, worker: Ref) -> None:
         self._workers.assign(worker, job)
-        forward(job.from_, worker, job.work)
+        forward(job.from_, worker, job)
 
     def _give_on(self) -> None:
         """Give what waits to who is idle."""
@@ -280,6 +281,9 @@ class RpcHandler(GenServer):
         for job in self._workers.overdue(now, GRACE):
             self._counts["late"] += 1
             self._end(job, Code.TIMEOUT)
+        for job in self._workers.deserted(now):
+            if job.worker is None or _job_of(job.worker) is job:  # else it is done, and its worker's `Idle` on the way
+                self._cancel(job.key)
         self._give_on()
         if self._workers.busy or self._workers.queued:
             self._tick.set(now + TICK, now)
@@ -312,8 +316,9 @@ class RpcHandler(GenServer):
         for child in children:
             if isinstance(child.ref, Ref) and RpcWorker in child.modules:
                 monitor(child.ref)
-                self._workers.adopt(child.ref)
+                self._workers.adopt(child.ref, _job_of(child.ref))
                 child.ref.cast(Announce())
+        self._look_after()
 
     # Connections
 
@@ -335,6 +340,12 @@ class RpcHandler(GenServer):
             self._connected[node_id] -= 1
             if not self._connected[node_id]:
                 del self._connected[node_id]
+
+
+def _job_of(worker: Ref) -> Job | None:
+    """Return what ``worker`` does at this moment."""
+    job: Job | None = told_now(worker, "job_now")
+    return job
 
 
 def _reply(work: Work, code: Code, node_id: NodeId) -> Reply | RpcRoute:

@@ -17,7 +17,7 @@ Key: TypeAlias = tuple[Ref | None, bytes]
 
 
 class Invoke(NamedTuple):
-    """A call to a worker: have the handler of ``call`` run, until ``deadline``. Answered with the `Reply`.
+    """Work of a `Job`: have the handler of ``call`` run, until ``deadline``. Answered with the `Reply`.
 
     ``inbound``: what it came in; None for a call of this node's own. ``route``: what it was wrapped in, and the reply
     is to be wrapped in. ``json``: how arguments and result are encoded.
@@ -31,7 +31,7 @@ class Invoke(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A call to a worker: pass ``route``, which carries ``call``, on. Answered with the `Reply`, wrapped if it came so.
+    """Work of a `Job`: pass ``route``, which carries ``call``, on. Answered with the `Reply`, wrapped if it came so.
 
     Args:
         route: what came in; at the source what is to go out.
@@ -54,7 +54,10 @@ Work: TypeAlias = Invoke | Forward
 
 
 class Job:
-    """One call, in the hands of ``worker``; if that is None, it waits for one. ``from_`` waits for its answer."""
+    """One call, in the hands of ``worker``; if that is None, it waits for one. ``from_`` waits for its answer.
+
+    It is what a worker is called with, and what `Workers` keeps.
+    """
 
     __slots__ = ("from_", "key", "work", "worker")
 
@@ -66,10 +69,10 @@ class Job:
 
 
 class Idle(NamedTuple):
-    """A cast to RpcHandler: ``worker`` has done ``work``, this very object. None: it only says that it has nothing."""
+    """A cast to RpcHandler: ``worker`` has done ``job``. None: it only says that it has nothing."""
 
     worker: Ref
-    work: Work | None
+    job: Job | None
 
 
 @dataclass(frozen=True, slots=True)

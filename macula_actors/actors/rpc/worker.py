@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from macula_actors.actors.rpc.jobs import Announce, Forward, Idle, Invoke, answer_to
+from macula_actors.actors.rpc.jobs import Announce, Forward, Idle, Invoke, Job, answer_to
 from macula_actors.config import RpcConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.contact import Contact
@@ -68,33 +68,34 @@ __all__ = ["RpcWorker"]
 CANDIDATES: Final = 8  # next hops that are looked at
 
 _LATER: Final = NoReply()  # the answer
-_RAISED: Final = (Exception, SystemExit)  # by a handler: nothing that it raises ends more than its call
+# by a handler: nothing that it raises ends more than its call
+_RAISED: Final = (Exception, BaseExceptionGroup, SystemExit)
 
 
 class RpcWorker(GenServer):
-    """Answers an `Invoke` or a `Forward`, then tells RpcHandler that it is idle. A call that is cancelled ends it."""
+    """Answers a `Job`, then tells RpcHandler that it is idle. A call that is cancelled ends it."""
 
     @override
     def init(self, config: RpcConfig) -> None:
         self._config = config
         self._system = System.current()
         self._node_id = config.identity.node_id
-        self._looked_up: dict[RequestId, tuple[Invoke, From]] = {}
+        self._looked_up: dict[RequestId, tuple[Job, Invoke]] = {}
+        self._job: Job | None = None  # what it does
 
     @override
     def handle_call(self, request: object, from_: From) -> "NoReply | Awaitable[Answer | NoReply]":
-        match request:
-            case Invoke():
-                handler = handler_now(SERVICE_REGISTRY, request.call.procedure)
-                if handler is not None:
-                    return self._invoke(request, from_, handler) or _LATER
-                asked = send_request(SERVICE_REGISTRY, GetHandler(request.call.procedure))
-                self._looked_up[asked] = (request, from_)
-                return _LATER
-            case Forward():
-                return self._forward(request)
-            case _:
-                raise UnexpectedRequestError(request)
+        if not isinstance(request, Job):
+            raise UnexpectedRequestError(request)
+        self._job, work = request, request.work
+        if isinstance(work, Forward):
+            return self._forward(request, work)
+        handler = handler_now(SERVICE_REGISTRY, work.call.procedure)
+        if handler is not None:
+            return self._invoke(request, work, handler) or _LATER
+        asked = send_request(SERVICE_REGISTRY, GetHandler(work.call.procedure))
+        self._looked_up[asked] = (request, work)
+        return _LATER
 
     @override
     def handle_cast(self, request: object) -> None:
@@ -107,27 +108,31 @@ class RpcWorker(GenServer):
     def handle_info(self, info: object) -> Awaitable[NoReply] | None:
         if not isinstance(info, Response):
             raise UnexpectedRequestError(info)
-        work, from_ = self._looked_up.pop(info.reqid)
+        job, work = self._looked_up.pop(info.reqid)
         try:
             handler: LocalHandler | None = info.reqid.result()
         except CallError as error:
             failed = failure(Code.UNAVAILABLE, f"the service registry is not there: {error}")
-            self._answer(work, from_, self._failed(work, failed))
+            self._answer(job, self._failed(work, failed))
             return None
         if handler is not None:
-            return self._invoke(work, from_, handler)
-        self._without_handler(work, from_)
+            return self._invoke(job, work, handler)
+        self._without_handler(job, work)
         return None
+
+    def job_now(self) -> Job | None:
+        """Return what it does, for a RpcHandler that has started anew."""
+        return self._job
 
     # An own handler
 
-    def _invoke(self, work: Invoke, from_: From, handler: LocalHandler) -> Awaitable[NoReply] | None:
+    def _invoke(self, job: Job, work: Invoke, handler: LocalHandler) -> Awaitable[NoReply] | None:
         """Have ``handler`` run, and answer; if it has to be waited for, return what does both."""
         outcome = self._outcome(work, handler)
         if isinstance(outcome, Reply):
-            self._answer(work, from_, outcome)
+            self._answer(job, outcome)
             return None
-        return self._await(work, from_, outcome, _failure_in if isinstance(handler, Ref) else handler_failure)
+        return self._await(job, work, outcome, _failure_in if isinstance(handler, Ref) else handler_failure)
 
     def _outcome(self, work: Invoke, handler: LocalHandler) -> Reply | Awaitable[Any]:
         """Return the reply, or what it has to be waited for."""
@@ -144,17 +149,17 @@ class RpcWorker(GenServer):
             return self._failed(work, handler_failure(error))
         return result if hasattr(type(result), "__await__") else self._succeeded(work, result)
 
-    def _without_handler(self, work: Invoke, from_: From) -> None:
+    def _without_handler(self, job: Job, work: Invoke) -> None:
         gateway = whereis(GATEWAY_RPC)
         if gateway is None or work.inbound is None or work.route is not None:
             failed = failure(Code.NO_HANDLER, f"no handler of {work.call.procedure!r} here")
-            self._answer(work, from_, self._failed(work, failed))
+            self._answer(job, self._failed(work, failed))
             return
-        forward(from_, gateway, CallForClient(work.inbound))
-        self._done(work)
+        forward(job.from_, gateway, CallForClient(work.inbound))
+        self._done(job)
 
     async def _await(
-        self, work: Invoke, from_: From, result: Awaitable[Any], failed: Callable[[BaseException], Failure]
+        self, job: Job, work: Invoke, result: Awaitable[Any], failed: Callable[[BaseException], Failure]
     ) -> NoReply:
         limit = asyncio.timeout_at(work.deadline)
         try:
@@ -163,12 +168,12 @@ class RpcWorker(GenServer):
         except asyncio.CancelledError as error:
             if _is_being_ended():
                 raise
-            self._answer(work, from_, self._failed(work, handler_failure(error)))
+            self._answer(job, self._failed(work, handler_failure(error)))
         except _RAISED as error:
             is_late = limit.expired() and isinstance(error, TimeoutError)
-            self._answer(work, from_, self._failed(work, failure(Code.TIMEOUT) if is_late else failed(error)))
+            self._answer(job, self._failed(work, failure(Code.TIMEOUT) if is_late else failed(error)))
         else:
-            self._answer(work, from_, self._succeeded(work, value))
+            self._answer(job, self._succeeded(work, value))
         return _LATER
 
     def _succeeded(self, work: Invoke, value: Any) -> Reply:
@@ -183,22 +188,24 @@ class RpcWorker(GenServer):
         """Return the reply that tells the caller: this node is the last that the call went through."""
         return Reply(call_id=work.call.call_id, error=replace(failed, path=(self._node_id,)))
 
-    def _answer(self, work: Invoke, from_: From, reply: Reply) -> None:
-        from_.reply(answer_to(work, reply, self._node_id))
-        self._done(work)
+    def _answer(self, job: Job, reply: Reply) -> None:
+        job.from_.reply(answer_to(job.work, reply, self._node_id))
+        self._done(job)
 
-    def _done(self, work: Invoke | Forward) -> None:
-        cast(RPC_HANDLER, Idle(self.actor_ref, work))
+    def _done(self, job: Job) -> None:
+        if self._job is job:
+            self._job = None
+        cast(RPC_HANDLER, Idle(self.actor_ref, job))
 
     # Another node
 
-    async def _forward(self, work: Forward) -> Answer:
+    async def _forward(self, job: Job, work: Forward) -> Answer:
         reply = await self._carry(work)
         if reply.error is not None and work.previous_hop is not None:
             reply = replace(reply, error=through(reply.error, self._node_id))
         elif reply.path is not None and work.previous_hop is not None:
             reply = replace(reply, path=(self._node_id, *reply.path))
-        self._done(work)
+        self._done(job)
         return Answer(answer_to(work, reply, self._node_id))
 
     async def _carry(self, work: Forward) -> Reply:

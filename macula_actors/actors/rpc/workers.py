@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from macula_actors.actors.rpc.jobs import Job, Key, Work
+from macula_actors.actors.rpc.jobs import Job, Key
 from supervisors import Ref
 
 __all__ = ["Workers"]
@@ -78,22 +78,25 @@ class Workers:
         self._forget(job)
         return job
 
-    def adopt(self, worker: Ref) -> None:
-        """Count a worker in that does something for the handler before this one, perhaps."""
-        if worker not in self._busy:
-            self._busy[worker] = None
+    def adopt(self, worker: Ref, job: Job | None) -> None:
+        """Count a worker in that does ``job`` for the handler before this one; None: or has nothing to do, perhaps."""
+        if worker in self._busy:
+            return
+        self._busy[worker] = None
+        if job is not None:
+            self.assign(worker, job)
 
     def add(self, worker: Ref) -> None:
         """Count a new worker in, as idle."""
         self._idle.append(worker)
 
-    def finished(self, worker: Ref, work: Work | None) -> bool:
-        """Note that ``worker`` has done ``work``; return whether it is idle now."""
+    def finished(self, worker: Ref, done: Job | None) -> bool:
+        """Note that ``worker`` has done ``done``; return whether it is idle now."""
         if worker not in self._busy or worker in self._doomed:
             return False
         job = self._busy[worker]
         if job is not None:
-            if job.work is not work:
+            if job is not done:
                 return False  # it says so of what it did before
             self._forget(job)
         del self._busy[worker]
@@ -131,6 +134,10 @@ class Workers:
         for job in late:
             self._take_out(job)
         return late
+
+    def deserted(self, now: float) -> list[Job]:
+        """Return the calls not past their deadline that nobody waits for: answered, or their connection has ended."""
+        return [job for job in self._jobs.values() if not job.from_.is_waiting and now < job.work.deadline]
 
     def _take_out(self, job: Job) -> None:
         self._forget(job)

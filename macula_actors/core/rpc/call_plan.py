@@ -176,7 +176,7 @@ class CallPlan:
             self._waiting.rotate(-1)
 
     def _timed_out(self) -> MaculaError:
-        error = CallTimeoutError(self._peer, self._deadline - self._began_at)
+        error = CallTimeoutError(self._peer, max(self._deadline - self._began_at, 0.0))
         error.__cause__ = self._tried[-1][1] if self._tried else None
         return error
 

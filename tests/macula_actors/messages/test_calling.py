@@ -21,7 +21,7 @@ from macula_actors.errors import (
     RemoteProtocolError,
 )
 from macula_actors.messages import calling
-from macula_actors.messages.names import RPC_HANDLER
+from macula_actors.messages.names import RPC_HANDLER, SERVICE_REGISTRY
 from macula_actors.messages.rpc import CallOptions, left_ms
 from supervisors import GenServer, Reply, System
 from supervisors import OverloadedError as MailboxFullError
@@ -215,6 +215,27 @@ async def test_a_node_that_has_dialled_is_called_back_over_its_connection(sum_of
         assert await caller.call(sum_of) == 3
         assert (await caller.stats()).paths["direct"] == (1, 0)
         assert len(caller.node.connections) == 1
+
+
+async def test_a_node_that_is_only_to_be_reached_over_hops_is_not_looked_for(sum_of):
+    async with rpc_mesh() as mesh:
+        caller, _, provider = await mesh.chain(3)
+        provider.provide(ADD, add)
+        caller.system.unregister(SERVICE_REGISTRY)
+        began = await now()
+
+        assert await caller.call_node(provider, sum_of, paths=[Path.ROUTED]) == 3
+        assert await now() - began < 0.5
+
+
+@pytest.mark.parametrize("timeout", [1e308, 1e9])
+async def test_a_timeout_may_be_longer_than_the_wire_carries(timeout, sum_of):
+    async with rpc_mesh() as mesh:
+        caller, provider = await mesh.nodes(2)
+        provider.provide(ADD, add)
+        caller.finds(ADD, provider)
+
+        assert await caller.call(sum_of, timeout=timeout) == 3
 
 
 async def test_a_node_calls_itself_by_its_id(sum_of):

@@ -84,6 +84,26 @@ async def busy(node, count=1):
     await until(condition)
 
 
+async def restarted(node):
+    """Kill the RpcHandler of ``node`` and wait for the next one."""
+    handler = node.system.whereis(RPC_HANDLER)
+    node.kill(RPC_HANDLER)
+
+    async def condition():
+        return node.system.whereis(RPC_HANDLER) not in {None, handler}
+
+    await until(condition)
+
+
+async def without_workers(node, seconds):
+    """Wait, so many ``seconds`` at most, until no worker of ``node`` lives."""
+
+    async def condition():
+        return not node.workers()
+
+    await until(condition, seconds)
+
+
 # Workers
 
 
@@ -292,6 +312,22 @@ async def test_a_cancel_of_another_peer_ends_nothing():
         assert (await made).error is None
 
 
+@pytest.mark.parametrize("hops", [0, 1])
+async def test_the_end_of_the_connection_that_it_came_by_ends_a_call(hops):
+    async with rpc_mesh() as mesh:
+        caller, *others = await mesh.chain(2 + hops)
+        provider = others[-1]
+        provider.provide(ADD, never)
+        made = asyncio.create_task(outcome(caller.call_node(provider, timeout=30.0, paths=[Path.ROUTED])))
+        await busy(provider)
+
+        await kill(caller.node.connections[0])
+
+        assert isinstance(await made, NoRouteError)
+        await asyncio.sleep(0.3 * (1 + hops))
+        assert await provider.is_at_rest()
+
+
 # A crash of it
 
 
@@ -330,6 +366,35 @@ async def test_calls_that_workers_do_outlive_it_and_the_next_one_has_the_workers
         assert await asyncio.gather(*calls(caller, 3, 0.1)) == [0.1] * 3
         assert provider.workers() == workers
         assert (await provider.stats()).idle == 3
+
+
+async def test_a_call_that_a_worker_does_is_cancelled_by_the_next_one():
+    async with rpc_mesh() as mesh:
+        caller, provider = await pair(mesh, never)
+        (made,) = calls(caller, 1, timeout=30.0)
+        await busy(provider)
+        await restarted(provider)
+
+        made.cancel()
+
+        await without_workers(provider, 0.5)
+
+
+async def test_a_handler_that_will_not_stop_is_stopped_by_the_next_one():
+    async def stubborn(args):
+        while True:
+            with suppress(asyncio.CancelledError):
+                await never(args)
+
+    async with rpc_mesh() as mesh:
+        caller, provider = await pair(mesh, stubborn)
+        (made,) = calls(caller, 1, timeout=1.0)
+        await busy(provider)
+
+        await restarted(provider)
+
+        assert isinstance(await made, CallTimeoutError)
+        await without_workers(provider, 1.0)
 
 
 async def test_workers_that_are_idle_when_it_ends_are_found_again():
@@ -624,17 +689,32 @@ class GatewayRpc(GenServer):
         self.abandoned.append(request.call_id)
 
 
+def a_call(procedure):
+    return Call(procedure=procedure, args=b"\xc0", call_id=bytes(16), timeout=9000)
+
+
 async def test_a_gateway_makes_plain_calls_for_its_clients():
     async with rpc_mesh() as mesh:
         client, gateway = await mesh.nodes(2)
         abandoned = []
         await supervise(gateway.system, [GatewayRpc.child_spec(abandoned, name=GATEWAY_RPC)])
         gateway.provide(ADD, echo)
+
+        assert (await client.node.request(gateway.node, a_call("fast"))).result == b"\x07"
+        assert (await client.node.request(gateway.node, a_call(ADD))).result == b"\xc0"  # its own handler comes first
+        assert (await gateway.stats()).busy == 0
+
+
+async def test_a_gateway_that_is_called_by_its_id_calls_nobody_else():
+    async with rpc_mesh() as mesh:
+        client, gateway = await mesh.nodes(2)
+        await supervise(gateway.system, [GatewayRpc.child_spec([], name=GATEWAY_RPC)])
         client.knows(gateway)
 
-        assert await client.call_node(gateway, procedure="fast") == 7
-        assert await client.call_node(gateway, 1) == 1  # its own handler comes first
-        assert (await gateway.stats()).busy == 0
+        with pytest.raises(RemoteCallError) as caught:
+            await client.call_node(gateway, procedure="fast")
+
+        assert caught.value.code == "no_handler"
 
 
 async def test_who_makes_a_call_for_a_client_hears_that_it_is_given_up():
@@ -642,8 +722,7 @@ async def test_who_makes_a_call_for_a_client_hears_that_it_is_given_up():
         client, gateway = await mesh.nodes(2)
         abandoned = []
         await supervise(gateway.system, [GatewayRpc.child_spec(abandoned, name=GATEWAY_RPC)])
-        client.knows(gateway)
-        made = asyncio.create_task(client.call_node(gateway, procedure="slow", timeout=9.0))
+        made = asyncio.create_task(client.node.request(gateway.node, a_call("slow"), 9.0))
         await asyncio.sleep(0.5)
 
         made.cancel()

@@ -76,21 +76,29 @@ def test_what_a_worker_says_of_an_earlier_call_is_no_news(workers):
     worker, job = Worker(), a_job()
     workers.assign(worker, job)
 
-    assert not workers.finished(worker, a_job().work._replace(deadline=9.0))
+    assert not workers.finished(worker, a_job())
     assert not workers.finished(worker, None)
-    assert workers.finished(worker, job.work)
-    assert not workers.finished(worker, job.work)
+    assert workers.finished(worker, job)
+    assert not workers.finished(worker, job)
     assert (workers.busy, workers.idle) == (0, 1)
 
 
 def test_whatever_a_worker_says_that_was_taken_over_it_is_idle(workers):
     worker = Worker()
-    workers.adopt(worker)
-    workers.adopt(worker)
+    workers.adopt(worker, None)
+    workers.adopt(worker, None)
     assert workers.busy == 1
 
-    assert workers.finished(worker, a_job().work)
+    assert workers.finished(worker, a_job())
     assert (workers.busy, workers.idle) == (0, 1)
+
+
+def test_a_call_that_was_taken_over_with_its_worker_can_be_cancelled(workers):
+    worker, job = Worker(), a_job()
+
+    workers.adopt(worker, job)
+
+    assert workers.cancel(job.key).worker is worker
 
 
 def test_a_call_that_waits_is_cancelled_without_a_worker(workers):
@@ -106,7 +114,7 @@ def test_a_worker_whose_call_is_cancelled_does_nothing_more(workers):
     workers.assign(worker, job)
 
     assert workers.cancel(job.key).worker is worker
-    assert not workers.finished(worker, job.work)
+    assert not workers.finished(worker, job)
     assert workers.take() is None
 
     workers.remove(worker)
@@ -118,7 +126,7 @@ def test_of_two_calls_with_one_id_the_later_one_is_cancelled(workers):
     one, other = Worker(), Worker()
     workers.assign(one, first)
     workers.assign(other, second)
-    workers.finished(one, first.work)
+    workers.finished(one, first)
 
     assert workers.cancel(second.key) is second
 
