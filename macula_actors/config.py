@@ -63,7 +63,7 @@ class PeerConfig:
     max_handling: int = 128  # messages of the peer that are being handled; one more is refused
     max_handling_bytes: int = 16 * 1_048_576
     handling_timeout: float = 60.0  # that a server may take to answer a message of the peer
-    partial_timeout: float = 10.0  # that the rest of a frame may take
+    partial_timeout: float = 10.0  # in which the rest of a frame comes, or at least 16 KiB of it
     stall_timeout: float = 30.0  # in which a peer must take all, or 64 KiB, of what is sent to it
     drain_timeout: float = 5.0  # that exchanges in flight may take when the connection is to be closed
     max_violations: int = 16  # broken messages of one peer, then its connection is closed

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
-from macula_actors.core.peer.identity import Identity
+from macula_actors.core.peer.identity import Identity, is_key
 from macula_actors.errors import RemoteProtocolError
 from macula_actors.transport.credentials import Credentials
 
@@ -56,7 +56,7 @@ def public_key_of(certificate_der: bytes) -> bytes:
     """Return the Ed25519 key, 32 bytes, in a peer's certificate. Nothing else of it is looked at.
 
     Raises:
-        RemoteProtocolError: ``bad_certificate``: it is none, or has a key of another kind.
+        RemoteProtocolError: ``bad_certificate``: it is none, or has a key of another kind, or one that is nobody's.
     """
     try:
         key = x509.load_der_x509_certificate(certificate_der).public_key()
@@ -64,7 +64,10 @@ def public_key_of(certificate_der: bytes) -> bytes:
         raise RemoteProtocolError("bad_certificate", "the certificate cannot be read") from error
     if not isinstance(key, Ed25519PublicKey):
         raise RemoteProtocolError("bad_certificate", "the certificate's key is not of Ed25519")
-    return key.public_bytes_raw()
+    public_key = key.public_bytes_raw()
+    if not is_key(public_key):
+        raise RemoteProtocolError("bad_certificate", "the certificate's key is nobody's: everybody can sign for it")
+    return public_key
 
 
 def to_der(certificate_pem: bytes) -> bytes:

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from typing_extensions import override
 
@@ -28,12 +28,20 @@ MAX_UNSENT_BYTES: Final = 4 * 1_048_576  # queued in the engine: the peer's wind
 MAX_PARTIAL_BYTES: Final = 8 * 1_048_576  # of frames that have not come whole, over all streams
 MAX_ALL_PARTIAL_BYTES: Final = 256 * 1_048_576  # over all connections of the endpoint
 MAX_UNTOLD_BYTES: Final = 1_048_576  # kept for an owner who is still to come
+MIN_PROGRESS_BYTES: Final = 16_384  # of a frame under way: fewer in `PeerConfig.partial_timeout` are too few
 HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; of one that was accepted: its Initial may have been forged
 DOUBT_INTERVAL: Final = 0.1  # seconds; hints that the peer is gone cost their sender nothing
 
 _TIMER_GRAIN: Final = 0.001  # seconds; the finest an event loop waits
 _UNIDIRECTIONAL: Final = 0x02  # RFC 9000, 2.1
 _UNTOLD_BYTES: Final = 1000  # about what one event or frame takes, beside its payload
+
+
+class _Progress(NamedTuple):
+    """At an instant, so much of a frame was there."""
+
+    at: float
+    unread_bytes: int
 
 
 class Connection(EngineEvents):
@@ -73,7 +81,7 @@ class Connection(EngineEvents):
         self._stopped: set[int] = set()  # not read any more; the peer has not ended them
         self._failed: set[int] = set()  # told at this drain: who gives a stream up both resets and stops it
         self._readers: dict[int, FrameReader] = {}  # of streams that the peer has not ended with their first bytes
-        self._partial_since: dict[int, float] = {}
+        self._partial: dict[int, _Progress] = {}
         self._partial_bytes = 0
         self._starved = False
         self._unsent_bytes = 0  # or more
@@ -173,9 +181,9 @@ class Connection(EngineEvents):
             self._endpoint.touch(self)
 
     def overdue_streams(self, timeout: float) -> list[int]:
-        """Return the streams on which the rest of a frame is awaited for ``timeout`` seconds or longer."""
+        """Return the streams on which the rest of a frame is awaited and too little came for ``timeout`` seconds."""
         before = self._endpoint.now() - timeout
-        return [stream_id for stream_id, since in self._partial_since.items() if since <= before]
+        return [stream_id for stream_id, progress in self._partial.items() if progress.at <= before]
 
     def count(self, name: str) -> None:
         """Count one ``name`` among what the endpoint counts."""
@@ -343,10 +351,11 @@ class Connection(EngineEvents):
         """
         self._partial_bytes += more
         self._endpoint.partial_bytes += more
-        if not reader.unread_bytes:
-            self._partial_since.pop(stream_id, None)
-        elif is_next or stream_id not in self._partial_since:
-            self._partial_since[stream_id] = self._now
+        unread, last = reader.unread_bytes, self._partial.get(stream_id)
+        if not unread:
+            self._partial.pop(stream_id, None)
+        elif is_next or last is None or unread >= last.unread_bytes + MIN_PROGRESS_BYTES:
+            self._partial[stream_id] = _Progress(self._now, unread)
         if self._partial_bytes > MAX_PARTIAL_BYTES or self._endpoint.partial_bytes > MAX_ALL_PARTIAL_BYTES:
             self.abandon_stream(stream_id, CloseCode.OVERLOADED)
             self._fail_stream(stream_id, OverloadedError("bytes of unfinished frames", MAX_PARTIAL_BYTES))
@@ -380,7 +389,7 @@ class Connection(EngineEvents):
         if reader is not None:
             self._partial_bytes -= reader.unread_bytes
             self._endpoint.partial_bytes -= reader.unread_bytes
-            self._partial_since.pop(stream_id, None)
+            self._partial.pop(stream_id, None)
 
     def _tell_frames(self) -> None:
         if not self._arrived:
@@ -433,7 +442,7 @@ class Connection(EngineEvents):
             self._untold.clear()
             self._owner.lost(error)
         self._readers.clear()
-        self._partial_since.clear()
+        self._partial.clear()
         self._endpoint.partial_bytes -= self._partial_bytes
         self._partial_bytes = 0
         self._own_streams.clear()

@@ -14,14 +14,34 @@ from typing_extensions import override
 
 from macula_actors.core.kademlia.node_id import NodeId
 
-__all__ = ["PUBLIC_KEY_BYTES", "SIGNATURE_BYTES", "Identity", "verify"]
+__all__ = ["PUBLIC_KEY_BYTES", "SIGNATURE_BYTES", "Identity", "is_key", "verify"]
 
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 
+_SIGN_BIT: Final = 255  # of x; the bits below are y
+_P: Final = 2**255 - 19
+_ORDER_8: Final = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+_SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})  # y of the points of order 1, 2, 4 and 8
+
+
+def is_key(public_key: bytes) -> bool:
+    """Tell whether ``public_key`` may be somebody's.
+
+    One of a small order is nobody's: signatures for it can be made without a private key, and OpenSSL takes them. So is
+    a second encoding of a key, which would be a second name of its node. RFC: 8032, 5.1.3; Chalkias and others, Taming
+    the many EdDSAs (2020), table 6.
+    """
+    y = int.from_bytes(public_key, "little") & (1 << _SIGN_BIT) - 1
+    return y < _P and y not in _SMALL_ORDER
+
 
 def verify(public_key: bytes, signature: bytes, data: bytes) -> bool:
     """Tell whether ``signature`` is that of ``data`` by the owner of ``public_key``; of no key, it is not."""
+    if not is_key(public_key):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError):

@@ -6,8 +6,8 @@ which the empty one is the empty list. So a value meant for it goes through `as_
 best passed on untouched.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import msgpack  # type: ignore[import-untyped]
 
@@ -17,8 +17,10 @@ __all__ = ["MAX_DEPTH", "MAX_ITEMS", "Value", "as_bin", "pack", "pack_plain", "u
 
 Value: TypeAlias = "None | bool | int | float | str | bytes | Sequence[Value] | Mapping[str | bytes, Value]"
 
+T = TypeVar("T")
+
 MAX_DEPTH: Final = 32  # maps and lists inside one another
-MAX_ITEMS: Final = 65_536  # in one list or map; a header may claim four thousand million
+MAX_ITEMS: Final = 65_536  # in one list or map, and lists and maps in all; a header may claim four thousand million
 
 _ATOMS: Final = frozenset({bytes, bool, float, type(None)})  # that are always all right, and most often there
 _UNPACKED_ATOMS: Final = _ATOMS | {int, str}  # which msgpack itself has looked at
@@ -29,13 +31,15 @@ def pack(value: Value) -> bytes:
 
     Raises:
         LocalProtocolError: ``bad_value``: a part of it is of no type that MessagePack has, an integer beyond 64 bits,
-            a text that is not Unicode, a map key other than a text, or nested too deep.
+            a text that is not Unicode, a map key other than a text, nested too deep, or too many lists and maps.
     """
     try:
         _check(value)
+        packed = pack_plain(value)
+        _check_containers(packed)
     except ValueError as error:
         raise LocalProtocolError("bad_value", str(error)) from error
-    return pack_plain(value)
+    return packed
 
 
 def pack_plain(value: Value) -> bytes:
@@ -53,8 +57,9 @@ def unpack(data: bytes) -> Value:
         RemoteProtocolError: ``msgpack_decode_error``: ``data`` is not one whole MessagePack value of the types here.
     """
     most = min(len(data), MAX_ITEMS)
+    hooks = _counting() if len(data) > MAX_ITEMS else {}
     try:
-        value: Value = msgpack.unpackb(data, max_array_len=most, max_map_len=most, ext_hook=_refuse_extension)
+        value: Value = msgpack.unpackb(data, max_array_len=most, max_map_len=most, ext_hook=_refuse_extension, **hooks)
         if value.__class__ not in _UNPACKED_ATOMS:
             _check_unpacked(value)
     except ValueError as error:  # all of msgpack's own errors for bad input are ValueErrors
@@ -102,6 +107,24 @@ def _check(value: object, depth: int = MAX_DEPTH) -> None:
             raise ValueError(f"a {type(value).__name__} is too large, or nested too deep")
         case _:
             raise ValueError(f"a {type(value).__name__} is not a value of MessagePack")
+
+
+def _check_containers(packed: bytes) -> None:
+    """Return if there are no more lists and maps in ``packed`` than `unpack` takes; else raise ValueError."""
+    if len(packed) > MAX_ITEMS:
+        msgpack.unpackb(packed, **_counting())
+
+
+def _counting() -> dict[str, Callable[[T], T]]:
+    """Return what has msgpack raise ValueError at one list or map too many: a million of them take a second."""
+    left = iter(range(MAX_ITEMS))
+
+    def count(container: T) -> T:
+        if next(left, None) is None:
+            raise ValueError(f"more than {MAX_ITEMS} lists and maps")
+        return container
+
+    return {"list_hook": count, "object_hook": count}
 
 
 def _check_unpacked(value: Any, depth: int = MAX_DEPTH) -> None:

@@ -112,6 +112,13 @@ def test_a_key_of_another_kind_is_refused(key, algorithm):
         public_key_of(der_with_key(key, algorithm))
 
 
+def test_a_key_that_is_nobodys_is_refused():
+    everybodys = b"\x01" + bytes(31)
+
+    with pytest.raises(RemoteProtocolError, match="nobody's"):
+        public_key_of(der_of(ALICE).replace(ALICE.public_key, everybodys))
+
+
 def test_a_certificate_of_somebody_elses_making_has_its_key_too():
     key = Ed25519PrivateKey.generate()
 

@@ -6,7 +6,13 @@ from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.wire.frame import HEADER_BYTES, MAX_PAYLOAD_BYTES, Frame, encode_frame
 from macula_actors.errors import ConnectionLostError, OverloadedError, RefusedError, RemoteProtocolError
 from macula_actors.simulation import Link, SimNetwork
-from macula_actors.transport.connection import MAX_PARTIAL_BYTES, MAX_STREAMS, MAX_UNSENT_BYTES, MAX_UNTOLD_BYTES
+from macula_actors.transport.connection import (
+    MAX_PARTIAL_BYTES,
+    MAX_STREAMS,
+    MAX_UNSENT_BYTES,
+    MAX_UNTOLD_BYTES,
+    MIN_PROGRESS_BYTES,
+)
 from macula_actors.transport.interface import QuicSettings, StreamFrame
 from tests.macula_actors.transport.nodes import BIG, HELLO, Owner, World
 
@@ -162,7 +168,7 @@ async def test_what_is_no_frame_is_told_with_the_streams_end(world, data, code):
         (item,) = acceptor.items
         assert isinstance(item.frame, RemoteProtocolError)
         assert (item.frame.code, item.end_stream) == (code, True)
-        assert (acceptor.link._readers, acceptor.link._partial_bytes, acceptor.link._partial_since) == ({}, 0, {})
+        assert (acceptor.link._readers, acceptor.link._partial_bytes, acceptor.link._partial) == ({}, 0, {})
 
 
 async def test_a_stream_that_is_abandoned_fails_at_the_peer_and_leaves_nothing(world):
@@ -301,6 +307,24 @@ async def test_frames_that_end_in_time_are_not_overdue_though_another_has_always
 
         assert len(acceptor.items) == 5
         assert acceptor.link.overdue_streams(2.5) == []
+
+
+async def test_a_frame_is_not_overdue_while_enough_of_it_comes(world):
+    async with world:
+        dialler, acceptor = await world.pair()
+        stream_id = dialler.link.open_stream()
+
+        for part in range(5):
+            dialler.link.send(
+                stream_id, BIG[part * MIN_PROGRESS_BYTES : (part + 1) * MIN_PROGRESS_BYTES], end_stream=False
+            )
+            await settle(1.0)
+        assert acceptor.link.overdue_streams(2.5) == []
+
+        for _ in range(5):
+            dialler.link.send(stream_id, bytes(MIN_PROGRESS_BYTES // 8), end_stream=False)
+            await settle(1.0)
+        assert acceptor.link.overdue_streams(2.5) == [stream_id]
 
 
 async def test_a_ping_is_ponged(world):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macula_actors.core.peer.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, verify
+from macula_actors.core.peer.identity import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, Identity, is_key, verify
 from tests.macula_actors.core.refusal import unless_refused
 
 seeds = st.binary(min_size=32, max_size=32)
@@ -62,6 +62,39 @@ def test_a_signature_is_good_for_no_other_key(identity, other):
 def test_bytes_that_are_no_key_or_signature_verify_nothing(key, signature, data):
     assert not verify(key, signature, data)
     assert not verify(PUBLIC_KEY, signature, data)
+
+
+# Points of order 1, 2, 4 and 8, some with a second encoding. From table 6 of Taming the many EdDSAs.
+NOBODYS = [
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+]
+
+
+@pytest.mark.parametrize("key", NOBODYS)
+def test_nobody_has_a_key_for_which_everybody_can_sign(key):
+    key = bytes.fromhex(key)
+    signature = b"\x01" + bytes(63)  # good for one text in as many as the order of the point
+
+    assert not is_key(key)
+    assert not any(verify(key, signature, b"%d" % number) for number in range(64))
+
+
+@given(identities)
+def test_every_key_that_is_made_is_one(identity):
+    assert is_key(identity.public_key)
 
 
 @given(identities)

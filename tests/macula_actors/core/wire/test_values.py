@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macula_actors.core.wire.values import MAX_DEPTH, MAX_ITEMS, as_bin, pack, unpack
+from macula_actors.core.wire.values import MAX_DEPTH, MAX_ITEMS, as_bin, pack, pack_plain, unpack
 from macula_actors.errors import LocalProtocolError, RemoteProtocolError
 from tests.macula_actors.core.wire.strategies import values
 
@@ -90,6 +90,28 @@ def test_as_many_items_are_carried_as_allowed(value):
 def test_more_items_are_our_error(value):
     with pytest.raises(LocalProtocolError, match="too large"):
         pack(value)
+
+
+def pairs(count):
+    """Return a value of so many lists and maps."""
+    inner = [{"a": [0]}] * (count // 2)
+    return [inner[: len(inner) // 2], inner[len(inner) // 2 :]]
+
+
+def test_as_many_lists_and_maps_are_carried_as_allowed():
+    value = pairs(MAX_ITEMS - 4)
+
+    assert unpack(pack(value)) == value
+
+
+def test_more_lists_and_maps_are_our_error():
+    with pytest.raises(LocalProtocolError, match=f"more than {MAX_ITEMS} lists and maps"):
+        pack(pairs(MAX_ITEMS))
+
+
+def test_more_lists_and_maps_are_the_peers_error():
+    with pytest.raises(RemoteProtocolError, match=f"more than {MAX_ITEMS} lists and maps"):
+        unpack(pack_plain(pairs(MAX_ITEMS)))
 
 
 @pytest.mark.parametrize(
