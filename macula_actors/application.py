@@ -8,12 +8,25 @@ import importlib
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, cast
 
 from typing_extensions import override
 
 from macula_actors.errors import ConfigError
-from supervisors import Continue, GenServer, Normal, Restart, Server, StartError, Stop, is_abnormal, start_child
+from supervisors import (
+    Continue,
+    GenServer,
+    Normal,
+    Restart,
+    Server,
+    ServerDownError,
+    StartError,
+    Stop,
+    is_abnormal,
+    start_child,
+    terminate_child,
+)
 
 __all__ = ["APPLICATION", "PATIENCE", "Application", "Program", "load_application", "start_application"]
 
@@ -78,4 +91,6 @@ async def start_application(root: Server, application: Application, node: object
     except TimeoutError:
         return
     if is_abnormal(reason):
+        with suppress(ServerDownError):  # who has crashed may have given up already
+            await terminate_child(root, APPLICATION)
         raise StartError(reason, spec) from getattr(reason, "error", None)

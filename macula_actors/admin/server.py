@@ -1,6 +1,6 @@
 """The server of the admin socket. Erlang: none; it takes the place of a remote shell.
 
-It starts a task for each request, so that a slow one holds up nobody. A client that hangs up has its tasks killed.
+It starts a task for each request, so that a slow one holds up nobody. A client that hangs up has its tasks ended.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from macula_actors.admin.protocol import (
     encode_result,
 )
 from macula_actors.errors import ConfigError, MaculaError
-from supervisors import Down, GenServer, Kill, MonitorRef, Ref, SupervisorsError, demonitor, exit_signal, open_port
+from supervisors import Down, GenServer, MonitorRef, Ref, Shutdown, SupervisorsError, demonitor, exit_signal, open_port
 from supervisors.task_supervisor import Task, TaskDone, TaskSupervisor
 
 __all__ = ["MAX_CLIENTS", "MAX_IN_FLIGHT", "AdminServer", "Command", "check_socket"]
@@ -237,7 +237,7 @@ class AdminServer(GenServer):
             if job.client is client:
                 del self._jobs[monitor]
                 demonitor(monitor, flush=True)
-                exit_signal(job.task.ref, Kill())
+                exit_signal(job.task.ref, Shutdown())
 
 
 async def _attempt(command: Command, name: str, arguments: Any, tell: Callable[[object], None]) -> Any:

@@ -1,6 +1,17 @@
-"""``python -m macula_actors.cli`` is ``macula``."""
+"""``macula``, which is ``python -m macula_actors.cli``. Ctrl-C ends it with exit code 130, also while it is loaded."""
 
-from macula_actors.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    try:
+        from macula_actors.cli import app  # noqa: PLC0415 -- that takes a while
+
+        app.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

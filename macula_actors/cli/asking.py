@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from macula_actors.admin.client import ask
-from macula_actors.cli.output import error_console, failures_told
+from macula_actors.cli.output import failures_told, progress
 from macula_actors.config_values import MAX_SECONDS
-from macula_actors.node_config import ADMIN_SOCKET_NAME
+from macula_actors.node_config import NodeConfig
 
 __all__ = ["AdminPath", "AsJson", "DataDir", "TimeoutOption", "ask_node", "duration", "json_value", "socket_of"]
 
@@ -35,10 +35,10 @@ def duration(given: str | float) -> float:
 
 
 AdminPath: TypeAlias = Annotated[
-    Path | None, typer.Option("--admin", envvar="MACULA_ADMIN", help="The node's admin socket.", show_default=False)
+    str | None, typer.Option("--admin", envvar="MACULA_ADMIN", help="The node's admin socket.", show_default=False)
 ]
 DataDir: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--data-dir", "-d", envvar="MACULA_DATA_DIR", help="The node's data_dir.", show_default=False),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
@@ -47,21 +47,21 @@ TimeoutOption: TypeAlias = Annotated[
 ]
 
 
-def socket_of(admin: Path | None, data_dir: Path | None) -> Path:
-    """Return the admin socket that the options name.
+def socket_of(admin: str | None, data_dir: str | None) -> Path:
+    """Return the admin socket of a node with these options.
 
     Raises:
-        UsageError: they name none.
+        BadParameter: it has none.
+        ConfigError: one of them is no path.
     """
-    if admin is not None:
-        return admin
-    if data_dir is None:
+    socket = NodeConfig(admin=admin, data_dir=data_dir).admin_socket
+    if socket is None:
         raise typer.BadParameter("which node? Give --admin SOCKET or --data-dir DIR, or set MACULA_DATA_DIR")
-    return data_dir / ADMIN_SOCKET_NAME
+    return socket
 
 
 def ask_node(
-    admin: Path | None, data_dir: Path | None, command: str, /, *, wait: float | None = None, **arguments: Any
+    admin: str | None, data_dir: str | None, command: str, /, *, wait: float | None = None, **arguments: Any
 ) -> Any:
     """Ask the node that the options name, and return its answer. That it works on it is shown after a second.
 
@@ -75,14 +75,13 @@ def ask_node(
     Raises:
         Exit: it failed; the reason is on stderr.
     """
-    socket = socket_of(admin, data_dir)
     given = {name: value for name, value in arguments.items() if value is not None}
     with failures_told():
-        return asyncio.run(_ask(socket, command, 30.0 if wait is None else wait + _GRACE, given))
+        return asyncio.run(_ask(socket_of(admin, data_dir), command, 30.0 if wait is None else wait + _GRACE, given))
 
 
 async def _ask(socket: Path, command: str, wait: float, arguments: dict[str, Any]) -> Any:
-    status = error_console().status(f"{command.replace('_', '-')} ...")
+    status = progress(f"{command.replace('_', '-')} ...")
     shown = asyncio.get_running_loop().call_later(_SHOW_AFTER, status.start)
     try:
         return await ask(socket, command, wait=wait, **arguments)

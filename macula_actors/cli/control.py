@@ -28,7 +28,7 @@ def kill(
     if as_json:
         show_json(answer)
     else:
-        console().print(f"killed {answer['killed']}", highlight=False, markup=False)
+        console().print(f"killed {answer['killed']}")
 
 
 def deny(
@@ -45,7 +45,7 @@ def deny(
     if as_json:
         show_json(answer)
     else:
-        console().print(f"ended {answer['ended']} connections", highlight=False)
+        console().print(f"ended {answer['ended']} connections")
 
 
 def _network(text: str) -> str:

@@ -63,7 +63,7 @@ async def _show(socket: Path, pattern: str, count: int | None, *, as_json: bool)
     async with AdminClient(socket) as client:
         async for told in client.stream("subscribe", **arguments):
             if "subscribed" in told:
-                error_console().print(f"subscribed to {pattern}", highlight=False, markup=False)
+                error_console().print(f"subscribed to {pattern}")
             elif as_json:
                 show_json(told)
             else:
@@ -74,4 +74,4 @@ async def _show(socket: Path, pattern: str, count: int | None, *, as_json: bool)
 def _show_event(event: dict[str, Any]) -> None:
     kept = " (retained)" if event["retained"] else ""
     text = f"{event['topic']}  {event['payload']}  from {short(event['publisher'])}{kept}"
-    console().print(text, highlight=False, markup=False)
+    console().print(text)

@@ -14,7 +14,7 @@ def configure_logs(level: str, *, as_json: bool) -> None:
     """Write what is of ``level`` or above to stderr: a line each, or a JSON object each."""
     logger.remove()
     if as_json:
-        logger.add(sys.stderr, level=level, serialize=True, backtrace=False)
+        logger.add(sys.stderr, level=level, serialize=True, backtrace=False, diagnose=False)
     else:
         logger.add(sys.stderr, level=level, format=_FORMAT, backtrace=False, diagnose=False)
     logger.enable("macula_actors")

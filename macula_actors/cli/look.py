@@ -35,7 +35,7 @@ def ping(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = Fa
     if as_json:
         show_json({**answer, "ms": took})
     else:
-        console().print(f"{answer['name']} ({short(answer['node_id'])}) answered in {took} ms", highlight=False)
+        console().print(f"{answer['name']} ({short(answer['node_id'])}) answered in {took} ms")
 
 
 def status(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -54,7 +54,7 @@ def tree(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = Fa
     if as_json:
         show_json(answer)
     else:
-        console().print(_tree(answer), highlight=False)
+        console().print(_tree(answer))
 
 
 def peers(admin: AdminPath = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -132,17 +132,18 @@ def _keys() -> list[dict[str, Any]]:
 
 
 def _tree(node: dict[str, Any]) -> "Tree":
-    from rich.tree import Tree  # noqa: PLC0415 -- a node which runs does not need it
+    from rich.text import Text  # noqa: PLC0415 -- a node which runs does not need it
+    from rich.tree import Tree  # noqa: PLC0415 -- as well
 
-    line = f"[bold]{node['id']}[/]"
+    line = Text.assemble((node["id"], "bold"))
     if node["process"]:
-        line += f"  {node['process']}"
+        line.append(f"  {node['process']}")
     if node["process"] or node["kind"] != "system":
-        line += f"  [{'green' if node['state'] == 'running' else 'red'}]{node['state']}[/]"
+        line.append(f"  {node['state']}", "green" if node["state"] == "running" else "red")
     if node["restarts"]:
-        line += f"  [yellow]{node['restarts']} restarts[/]"
+        line.append(f"  {node['restarts']} restarts", "yellow")
     if node["mailbox"]:
-        line += f"  [magenta]{node['mailbox']} waiting[/]"
+        line.append(f"  {node['mailbox']} waiting", "magenta")
     shown = Tree(line)
     shown.children.extend(map(_tree, node["children"]))
     return shown

@@ -14,6 +14,7 @@ from macula_actors.cli.logs import configure_logs
 from macula_actors.cli.loops import Loop, loop_factory
 from macula_actors.cli.output import failures_told, stop
 from macula_actors.config_values import Mode
+from macula_actors.errors import ConfigError
 from macula_actors.node_config import NodeConfig
 
 __all__ = ["register", "run_node"]
@@ -28,13 +29,13 @@ def register(app: typer.Typer) -> None:
 
 
 def node(
-    config: Annotated[Path | None, typer.Option("--config", "-c", envvar="MACULA_CONFIG", help="A TOML file.")] = None,
-    mode: Annotated[Mode | None, typer.Option(help="What it does for others.")] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", envvar="MACULA_CONFIG", help="A TOML file.")] = None,
+    mode: Annotated[str | None, typer.Option(help=f"What it does for others: {', '.join(Mode)}.")] = None,
     realm: Annotated[str | None, typer.Option(help="The mesh that it is of.")] = None,
     listen: Annotated[str | None, typer.Option(help="host:port; port 0 for a free one.")] = None,
     bootstrap: Annotated[list[str] | None, typer.Option(help="host:port to join by; may be repeated.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", "-d", help="Keeps its key, and what it knows.")] = None,
-    admin: Annotated[Path | None, typer.Option(help="The socket for the other commands.")] = None,
+    data_dir: Annotated[str | None, typer.Option("--data-dir", "-d", help="Keeps its key, and what it knows.")] = None,
+    admin: Annotated[str | None, typer.Option(help="The socket for the other commands.")] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Write the log as JSON.")] = False,
     set_: Annotated[
@@ -86,11 +87,15 @@ async def run_node(config: NodeConfig, *, as_json: bool = False) -> None:
         raise LaunchError(config.name, problem)
 
 
-def _load(path: Path | None, options: dict[str, Any]) -> NodeConfig:
+def _load(path: str | None, options: dict[str, Any]) -> NodeConfig:
     unknown = options.keys() - set(NodeConfig.keys())
     if unknown:
         NodeConfig(**{key: options[key] for key in unknown})  # which refuses them
-    return NodeConfig.load(path, **options)
+    if path is None:
+        return NodeConfig.load(**options)
+    if not path:
+        raise ConfigError("config", path, "allowed: a TOML file")
+    return NodeConfig.load(Path(path), **options)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,4 +1,7 @@
-"""How commands tell what they found: tables for people, JSON for programs, one line on stderr if they failed."""
+"""How commands tell what they found: tables for people, JSON for programs, one line on stderr if they failed.
+
+What people and peers have written is shown as it is: consoles read no markup, and what does gets a `Text`.
+"""
 
 import json
 import sys
@@ -14,8 +17,9 @@ from supervisors import SupervisorsError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
-__all__ = ["WIDTH", "console", "error_console", "failures_told", "short", "show_json", "show_table", "stop"]
+__all__ = ["WIDTH", "console", "error_console", "failures_told", "progress", "short", "show_json", "show_table", "stop"]
 
 WIDTH: Final = 10_000  # columns where there is no terminal: no line is wrapped
 _FAILED: Final = 1
@@ -37,21 +41,28 @@ def error_console() -> "Console":
 def _console(*, stderr: bool) -> "Console":
     from rich.console import Console  # noqa: PLC0415 -- 2 MB that a node which runs does not need
 
-    made = Console(stderr=stderr)
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not made.is_terminal:
         made.width = WIDTH
     return made
+
+
+def progress(doing: str) -> "Status":
+    """Return what shows on stderr, if that is a terminal, that the command is ``doing`` something."""
+    from rich.text import Text  # noqa: PLC0415 -- as in `console`
+
+    return error_console().status(Text(doing))
 
 
 @contextmanager
 def failures_told() -> Generator[None]:
     """End the command with exit code 1, or 2 for wrong use, and one line on stderr, if what is inside fails.
 
-    Errors that are nobody's but ours come through, with a traceback.
+    Other errors come through: `macula_actors.cli.app` tells those of the operating system, the rest has a traceback.
     """
     try:
         yield
-    except (MaculaError, SupervisorsError, OSError) as error:
+    except (MaculaError, SupervisorsError) as error:
         is_wrong_use = isinstance(error, AdminError) and error.kind in _WRONG_USE
         stop(str(error), _USED_WRONGLY if is_wrong_use else _FAILED)
 

@@ -66,11 +66,11 @@ def call(
     if as_json:
         show_json(answer)
     elif isinstance(result, str):
-        console().print(result, highlight=False, markup=False)
+        console().print(result)
     else:
         show_json(result)
     if trace and not as_json:
-        console().print(f"by {answer['by']}: {', '.join(map(short, answer['path']))}", highlight=False)
+        console().print(f"by {answer['by']}: {', '.join(map(short, answer['path']))}")
 
 
 def discover(
@@ -118,8 +118,8 @@ def advertise_echo(
     if as_json:
         show_json(answer)
     elif not withdraw:
-        console().print(f"{procedure} is provided", highlight=False, markup=False)
+        console().print(f"{procedure} is provided")
     elif answer["withdrawn"]:
-        console().print(f"{procedure} is provided no more", highlight=False, markup=False)
+        console().print(f"{procedure} is provided no more")
     if withdraw and not answer["withdrawn"]:
         stop(f"{procedure} is not provided here")

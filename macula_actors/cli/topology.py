@@ -58,6 +58,7 @@ _MAX_NODES: Final = 256
 _ANY_ENDPOINT: Final = "127.0.0.1:1"  # in place of one that is not known yet
 _LISTS: Final = ("bootstrap", "gateways")  # keys that may name nodes
 _CHECK_KEYS: Final = frozenset({"from", "do", "name", "expect", "expect_error", "within"})
+_MAX_INTEGER: Final = 2**63 - 1  # of TOML; Python reads greater ones, and cannot write them
 _TEXTS: Final = frozenset({"procedure", "key", "name", "node_id", "expect_error"})
 _FLAGS: Final = frozenset({"withdraw", "refresh", "local", "trace"})
 _SECONDS: Final = frozenset({"timeout", "ttl"})
@@ -120,8 +121,11 @@ def load_topology(path: Path) -> Topology:
         ConfigError: it can't be read, or is none; it names the node or check, and the key.
     """
     table = dict(from_toml(path).values)
+    _check_integers("topology", table)
     about = _table(table.pop("topology", {}), "topology", {"name", "description"})
     defaults = _table(table.pop("defaults", {}), "defaults", NodeConfig.keys())
+    if "name" in defaults:
+        raise ConfigError("defaults: name", defaults["name"], "allowed: none; each [[node]] has one of its own")
     nodes = tuple(_nodes(_tables(table.pop("node", []), "node"), defaults))
     names = {each.name for each in nodes}
     checks = tuple(_check(each, f"check {number}", names) for number, each in _numbered(table.pop("check", [])))
@@ -129,7 +133,7 @@ def load_topology(path: Path) -> Topology:
         raise ConfigError(key, value, "no such table; allowed: topology, defaults, node, check")
     if not nodes:
         raise ConfigError("node", "", "allowed: one [[node]] at least")
-    return Topology(str(about.get("name", path.stem)), str(about.get("description", "")), nodes, checks)
+    return Topology(_text(about, "name", path.stem), _text(about, "description", ""), nodes, checks)
 
 
 def waves(nodes: Iterable[NodeSpec]) -> Iterator[tuple[NodeSpec, ...]]:
@@ -190,16 +194,23 @@ def _defaults_of(name: str, defaults: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _checked_options(spec: NodeSpec, above: Mapping[str, str]) -> NodeConfig:
+    where = f"node {spec.name}"
     for key in _LISTS:
-        value = spec.options.get(key)
-        if _is_ref(value):
-            raise ConfigError(f"node {spec.name}: {key}", value, "allowed: a list, such as ['@gateway']")
-    for name in sorted(spec.needs - above.keys()):
-        raise ConfigError(f"node {spec.name}", f"{_REF}{name}", f"allowed: nodes above: {', '.join(above) or 'none'}")
+        _check_references(f"{where}: {key}", spec.options.get(key), above)
+    if "admin" in spec.options:
+        raise ConfigError(f"{where}: admin", spec.options["admin"], "leave it out: macula up makes one and shows it")
     try:
         return NodeConfig(**resolve(spec.options, above))
     except ConfigError as error:
-        raise ConfigError(f"node {spec.name}: {error.key}", error.value, error.allowed) from error
+        raise ConfigError(f"{where}: {error.key}", error.value, error.allowed) from error
+
+
+def _check_references(where: str, value: object, above: Mapping[str, str]) -> None:
+    if _is_ref(value):
+        raise ConfigError(where, value, "allowed: a list, such as ['@gateway']")
+    for each in _listed(value):
+        if _is_ref(each) and each.removeprefix(_REF) not in above:
+            raise ConfigError(where, each, f"allowed: nodes above: {', '.join(above) or 'none'}")
 
 
 def _listed(value: object) -> list[Any]:
@@ -214,7 +225,7 @@ def _check(table: dict[str, Any], where: str, names: set[str]) -> Check:
     do, from_, within = table.get("do"), table.get("from"), table.get("within", 0)
     if not isinstance(do, str) or do not in DOINGS:
         raise ConfigError(f"{where}: do", do, f"allowed: {', '.join(DOINGS)}")
-    if from_ not in names:
+    if not isinstance(from_, str) or from_ not in names:
         raise ConfigError(f"{where}: from", from_, f"allowed: {', '.join(sorted(names))}")
     if isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within <= 3600:  # noqa: PLR2004
         raise ConfigError(f"{where}: within", within, "allowed: 0 to 3600 seconds")
@@ -273,6 +284,25 @@ def _is_network(text: object) -> bool:
         return isinstance(text, str) and bool(ip_network(text))
     except ValueError:
         return False
+
+
+def _check_integers(key: str, value: object) -> None:
+    match value:
+        case dict():
+            for name, each in value.items():
+                _check_integers(name, each)
+        case list():
+            for each in value:
+                _check_integers(key, each)
+        case int() if abs(value) > _MAX_INTEGER:
+            raise ConfigError(key, f"{value:#x}", f"allowed: whole numbers up to {_MAX_INTEGER}")
+
+
+def _text(table: Mapping[str, Any], key: str, default: str) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        raise ConfigError(f"topology: {key}", value, "allowed: a text")
+    return value
 
 
 def _numbered(tables: object) -> Iterator[tuple[int, dict[str, Any]]]:

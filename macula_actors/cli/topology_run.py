@@ -15,8 +15,9 @@ from macula_actors.cli.checks import CheckResult, Member, run_check
 from macula_actors.cli.launch import InProcessNode, Launched, LaunchError, ProcessNode, until_answering
 from macula_actors.cli.logs import configure_logs
 from macula_actors.cli.loops import Loop, loop_factory
-from macula_actors.cli.output import console, error_console, short, show_json, show_table
+from macula_actors.cli.output import console, error_console, progress, short, show_json, show_table
 from macula_actors.cli.topology import NodeSpec, Topology, load_topology, resolve, waves
+from macula_actors.node_config import NodeConfig
 
 __all__ = ["run_topology"]
 
@@ -39,10 +40,11 @@ def run_topology(
         as_json: whether what is written is for programs.
 
     Raises:
-        ConfigError: the file is no topology.
+        ConfigError: the file is no topology, or ``log_level`` no level.
         LaunchError: a node did not start, or ended by itself.
     """
     described = load_topology(path)
+    log_level = NodeConfig(log_level=log_level).log_level
     if in_process:
         configure_logs(log_level, as_json=False)
 
@@ -113,10 +115,10 @@ class _Run:
     async def _start_all(self, directory: Path, timeout: float) -> None:
         try:
             async with asyncio.timeout(timeout):
-                with error_console().status(f"{self._topology.name}: starting nodes ...") as status:
+                with progress(f"{self._topology.name}: starting nodes ...") as status:
                     for wave in waves(self._topology.nodes):
                         await self._start(wave, directory, timeout)
-                        status.update(f"{self._topology.name}: {self._count(self._statuses)} started ...")
+                        status.update(Text(f"{self._topology.name}: {self._count(self._statuses)} started ..."))
                     await self._until_joined(status)
         except TimeoutError as error:
             missing = [each.name for each in self._topology.nodes if not self._has_joined(each.name)]
@@ -153,7 +155,7 @@ class _Run:
             for node in self._nodes:
                 self._statuses[node.name] = await until_answering(node, _POLL * 100)
             joined = [each for each in self._statuses if self._has_joined(each)]
-            status.update(f"{self._topology.name}: {self._count(joined)} joined ...")
+            status.update(Text(f"{self._topology.name}: {self._count(joined)} joined ..."))
 
     def _count(self, nodes: Collection[str]) -> str:
         return f"{len(nodes)} of {len(self._topology.nodes)} nodes"
@@ -190,7 +192,7 @@ class _Run:
         members = {each.name: Member(self._statuses[each.name]["node_id"], each.admin) for each in self._nodes}
         results: list[CheckResult] = []
         for number, check in enumerate(self._topology.checks, 1):
-            with error_console().status(f"check {number} of {len(self._topology.checks)}: {check.name} ..."):
+            with progress(f"check {number} of {len(self._topology.checks)}: {check.name} ..."):
                 results.append(await run_check(check, members))
             if not self._as_json:
                 _show_result(results[-1])

@@ -35,7 +35,7 @@ def store(
     if as_json:
         show_json(answer)
     else:
-        console().print(f"kept by {answer['nodes']} nodes", highlight=False)
+        console().print(f"kept by {answer['nodes']} nodes")
 
 
 def find(

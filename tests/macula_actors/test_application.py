@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import pytest
+from loguru import logger
 
 from macula_actors import ConfigError, Mode, Node, NodeConfig
 from macula_actors.application import APPLICATION, load_application
@@ -132,6 +133,23 @@ async def test_a_node_whose_program_crashes_at_its_start_does_not_start(function
     assert isinstance(caught.value.reason, Crashed)
     assert isinstance(caught.value.__cause__, kind)
     assert not node.system.processes
+
+
+@pytest.mark.usefixtures("program")
+async def test_a_program_that_crashes_at_its_start_is_reported_once():
+    reports = []
+    sink = logger.add(lambda message: reports.append(message.record["extra"]), level="ERROR", format="{message}")
+    logger.enable("supervisors")
+
+    with pytest.raises(StartError):
+        await a_node("crashes_at_once").start()
+    logger.disable("supervisors")
+    logger.remove(sink)
+
+    assert [(each["report"], each.get("context")) for each in reports] == [
+        ("crash", None),
+        ("supervisor", "child_terminated"),
+    ]
 
 
 @pytest.mark.usefixtures("program")

@@ -4,6 +4,7 @@ import socket
 import stat
 
 import pytest
+from loguru import logger
 
 from macula_actors.admin.client import AdminClient, ask
 from macula_actors.admin.commands import echo
@@ -290,6 +291,21 @@ async def test_who_hangs_up_gives_up_his_call(system, tmp_path):
     await wait_until(lambda: node.given_up == 1)
 
     assert error.kind == "timeout"
+
+
+async def test_who_hangs_up_is_no_error(system, tmp_path):
+    node, path = await started(system, tmp_path)
+    node.services["x"] = never
+    idle, errors = len(system.processes), []
+    sink = logger.add(errors.append, level="ERROR", format="{message}")
+    logger.enable("supervisors")
+
+    await failure(path, "call", procedure="x", wait=0.1)
+    await wait_until(lambda: node.given_up and len(system.processes) == idle)
+    logger.disable("supervisors")
+    logger.remove(sink)
+
+    assert errors == []
 
 
 async def test_a_slow_command_holds_up_no_other(system, tmp_path):

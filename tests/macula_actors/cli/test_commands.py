@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from macula_actors.admin.commands import echo
 from macula_actors.admin.system import start_admin
 from macula_actors.cli.app import app
+from supervisors import Supervisor, SupFlags
 from tests.macula_actors.admin.stand_in import OTHER, StandIn
 
 pytestmark = pytest.mark.real_clock
@@ -62,6 +63,16 @@ async def test_tree(system, tmp_path):
     assert "service_registry" in text
     assert "└── admin_server" in text
     assert (await json_of(tmp_path, "tree"))["kind"] == "system"
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[red]a", ":cat:"])
+async def test_names_are_shown_as_they_are(system, tmp_path, name):
+    await started(system, tmp_path, name=name)
+    await system.start(Supervisor, SupFlags(), [], name=name)
+
+    assert (await told(tmp_path, "ping")).startswith(f"{name} (000000000000) answered in ")
+    assert f"── {name}  " in await told(tmp_path, "tree")
+    assert ["name", name] in list(map(str.split, (await told(tmp_path, "status")).splitlines()))
 
 
 async def test_peers(system, tmp_path):
@@ -257,7 +268,6 @@ async def test_the_environment_names_the_node(system, tmp_path):
         (("publish", "a.b", "--timeout", "-1", "-d", "."), "'-1' is not a number of seconds"),
         (("up", __file__, "--timeout", "0"), "'0' is not a number of seconds"),
         (("node", "--set", "x"), "KEY=VALUE is needed"),
-        (("node", "--mode", "server"), "server"),
         (("up", "/nowhere"), "/nowhere"),
     ],
 )
@@ -271,6 +281,12 @@ def test_wrong_use_has_exit_code_2(args, text):
 @pytest.mark.parametrize(
     ("args", "line"),
     [
+        (("--mode", "Edge"), "macula: mode = 'Edge': allowed: bootstrap, gateway, edge, hybrid\n"),
+        (("--set", "mode=Edge"), "macula: mode = 'Edge': allowed: bootstrap, gateway, edge, hybrid\n"),
+        (("--data-dir", ""), "macula: data_dir = '': allowed: a path, none\n"),
+        (("--admin", ""), "macula: admin = '': allowed: a path, auto, none\n"),
+        (("--config", ""), "macula: config = '': allowed: a TOML file\n"),
+        (("--config", "/"), "macula: config = '/': allowed: a TOML file that can be read (Is a directory)\n"),
         (("--set", "dht_k=0"), "macula: dht_k = '0': allowed: a whole number from 1 to 1000000000\n"),
         (("--set", "environ=0"), "macula: environ = '0': no such key; did you mean engine?\n"),
         (("--listen", "x:y"), "macula: listen = 'x:y': allowed: host:port, [IPv6]:port, port 0 for a free one, auto\n"),
@@ -286,6 +302,24 @@ def test_a_wrong_configuration_has_exit_code_1_and_is_told_in_one_line(args, lin
     assert result.exit_code == 1
     assert result.stderr.startswith(line)
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("option", "key"), [("--admin", "admin"), ("--data-dir", "data_dir")])
+@pytest.mark.parametrize("command", [("status",), ("subscribe", "a.b")])
+def test_an_empty_path_of_the_node_to_ask_is_told_in_one_line(command, option, key):
+    result = run(*command, option, "")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"macula: {key} = '': allowed: a path")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--admin", "--data-dir"])
+def test_a_node_without_a_socket_is_none_to_ask(option):
+    result = run("ping", option, "none", env={"COLUMNS": "1000"})
+
+    assert result.exit_code == 2
+    assert "which node?" in result.stderr
 
 
 def test_a_wrong_topology_is_told_in_one_line(tmp_path):

@@ -59,6 +59,18 @@ async def test_a_node_is_asked_over_its_socket_and_keeps_its_key(tmp_path):
     assert not (tmp_path / "admin.sock").exists()
 
 
+@pytest.mark.parametrize("option", ["--data-dir", "--admin"])
+async def test_a_node_may_be_told_to_have_no_data_dir_and_no_socket(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+
+    process = await start("--mode", "edge", option, "none")
+    await process.stdout.readline()
+    made = list(tmp_path.iterdir())
+    code, _ = await stop(process)
+
+    assert (code, made) == (0, [])
+
+
 async def test_logs_and_the_ready_line_may_be_json():
     process = await start("--mode", "edge", "--json-logs", "--log-level", "DEBUG")
 

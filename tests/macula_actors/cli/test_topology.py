@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from macula_actors.cli.topology import NodeSpec, load_topology, resolve, waves
+from macula_actors.cli.topology import DOINGS, NodeSpec, load_topology, resolve, waves
 from macula_actors.config_sources import toml_line
 from macula_actors.errors import ConfigError
+from macula_actors.node_config import NodeConfig
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "topologies"
 
@@ -45,6 +46,13 @@ def error(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, text)
     return str(caught.value)
+
+
+def outcome(tmp_path, text):
+    try:
+        return load(tmp_path, text).name
+    except ConfigError as caught:
+        return str(caught)
 
 
 def test_nodes_have_the_defaults_and_their_own_keys(tmp_path):
@@ -116,6 +124,27 @@ def test_nodes_that_need_only_earlier_ones_start_together():
         ("[[nodes]]", "nodes = '[{}]': no such table; allowed: topology, defaults, node, check"),
         ("topology = 1", "topology = '1': allowed: a table, written [topology]"),
         ("[topology]\nnames = 1", "topology: names = '1': no such key"),
+        ("[topology]\nname = 1\n[[node]]", "topology: name = '1': allowed: a text"),
+        ("[topology]\ndescription = [1]\n[[node]]", "topology: description = '[1]': allowed: a text"),
+        ("[defaults]\nname = 'x'", "defaults: name = 'x': allowed: none; each [[node]] has one of its own"),
+        (
+            "[[node]]\nadmin = '/tmp/x.sock'",
+            "node node1: admin = '/tmp/x.sock': leave it out: macula up makes one and shows it",
+        ),
+        (
+            "[defaults]\nadmin = 'none'\n[[node]]",
+            "node node1: admin = 'none': leave it out: macula up makes one and shows it",
+        ),
+        (
+            "[[node]]\n[[node]]\ngateways = ['@node1', '@x']",
+            "node node2: gateways = '@x': allowed: nodes above: node1",
+        ),
+        ("[[node]]\n[[check]]\nfrom = ['node1']\ndo = 'status'", "check 1: from = \"['node1']\": allowed: node1"),
+        ("[[node]]\n[[check]]\nfrom = {a = 1}\ndo = 'status'", "check 1: from = \"{'a': 1}\": allowed: node1"),
+        (
+            CHECK + "do = 'status'\nexpect = [{a = 0x8000000000000000}]",
+            "a = '0x8000000000000000': allowed: whole numbers up to 9223372036854775807",
+        ),
         ("[defaults]\nrelm = 1", "defaults: relm = '1': no such key"),
         ("[[node]]\nname = 'a b'", "node 1: name = 'a b': allowed: letters, digits, - and _; each name once"),
         (
@@ -123,8 +152,8 @@ def test_nodes_that_need_only_earlier_ones_start_together():
             "node 2: name = 'a': allowed: letters, digits, - and _; each name once",
         ),
         ("[[node]]\nname = 'a'\nmode = 'x'", "node a: mode = 'x': allowed: bootstrap, gateway, edge, hybrid"),
-        ("[[node]]\nname = 'a'\nbootstrap = ['@b']", "node a = '@b': allowed: nodes above: none"),
-        ("[[node]]\nname = 'a'\nbootstrap = ['@a']", "node a = '@a': allowed: nodes above: none"),
+        ("[[node]]\nname = 'a'\nbootstrap = ['@b']", "node a: bootstrap = '@b': allowed: nodes above: none"),
+        ("[[node]]\nname = 'a'\nbootstrap = ['@a']", "node a: bootstrap = '@a': allowed: nodes above: none"),
         ("[[node]]\nname = 'a'\nbootstrap = '@b'", "node a: bootstrap = '@b': allowed: a list, such as ['@gateway']"),
         (
             "[[node]]\nname = 'a'\nbootstrap = [1]",
@@ -209,6 +238,25 @@ def test_any_tables_are_a_topology_or_a_config_error(tmp_path_factory, first, se
         assert len(str(caught).splitlines()) == 1
     else:
         assert len(topology.nodes) == 2
+
+
+TYPES = ("''", "'x'", "1", "-1.5", "nan", "true", "[]", "['x']", "[{}]", "{}", "{a = 1}", "12:00:00", f"0x{'f' * 5000}")
+CHECK_KEYS = {"from", "do", "name", "expect", "expect_error", "within"}.union(*(a | b for a, b in DOINGS.values()))
+KEYS = {
+    "": ["topology", "defaults", "node", "check"],
+    "[topology]\n{}\n[[node]]": ["name", "description", "x"],
+    "[defaults]\n{}\n[[node]]": [*NodeConfig.keys(), "x"],
+    "[[node]]\n{}": [*NodeConfig.keys(), "x"],
+    "[[node]]\n[[check]]\n{}": sorted(CHECK_KEYS),
+    **{f"{CHECK}do = '{do}'\n{{}}": sorted(CHECK_KEYS - {"from", "do"}) for do in DOINGS},
+}
+
+
+@pytest.mark.parametrize(("text", "key"), [(text or "{}", key) for text, keys in KEYS.items() for key in keys])
+def test_a_key_with_a_value_of_any_type_is_of_a_topology_or_a_config_error(tmp_path, text, key):
+    told = [outcome(tmp_path, text.format(f"{key} = {value}")) for value in TYPES]
+
+    assert not any("\n" in each for each in told)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)

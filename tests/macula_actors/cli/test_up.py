@@ -96,6 +96,43 @@ async def test_programs_are_told_in_json(tmp_path):
     assert [each["ok"] for each in checks["checks"]] == [True, True]
 
 
+MARKUP = """
+[topology]
+name = "[/x]"
+[[node]]
+name = "ann"
+mode = "edge"
+listen = "127.0.0.1:0"
+[[check]]
+from = "ann"
+do = "store"
+key = "a[/b]"
+value = 1
+[[check]]
+name = "[red]c"
+from = "ann"
+do = "status"
+expect = { name = "[/d]" }
+"""
+
+
+async def test_names_are_shown_as_they_are(tmp_path):
+    _, out, errors = await outcome(write(tmp_path, MARKUP), "--check", "--in-process")
+
+    assert "[/x]: 1 nodes are up" in out
+    assert "ann: store a[/b] 1" in out
+    assert "expected was {'name': '[/d]'}" in out
+    assert errors == "macula: 1 of 2 checks failed: [red]c\n"
+
+
+@pytest.mark.parametrize("how", [(), ("--in-process",)])
+async def test_a_wrong_log_level_is_told_before_anything_is_started(tmp_path, how):
+    code, out, errors = await outcome(write(tmp_path, TWO), "--log-level", "zz", *how)
+
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith("macula: log_level = 'zz': allowed: TRACE, DEBUG, ")
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 async def test_all_are_stopped_when_it_is_told_to(tmp_path, by):
     process = await up(write(tmp_path, TWO), "--json")
