@@ -9,7 +9,7 @@ import typer
 
 from macula_actors.admin.client import AdminClient
 from macula_actors.cli.asking import AdminPath, AsJson, DataDir, TimeoutOption, ask_node, json_value, socket_of
-from macula_actors.cli.output import console, error_console, failures_told, short, show_json
+from macula_actors.cli.output import error_console, failures_told, short, show_json, show_text
 
 __all__ = ["register"]
 
@@ -74,4 +74,4 @@ async def _show(socket: Path, pattern: str, count: int | None, *, as_json: bool)
 def _show_event(event: dict[str, Any]) -> None:
     kept = " (retained)" if event["retained"] else ""
     text = f"{event['topic']}  {event['payload']}  from {short(event['publisher'])}{kept}"
-    console().print(text)
+    show_text(text)

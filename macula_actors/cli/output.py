@@ -19,9 +19,21 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-__all__ = ["WIDTH", "console", "error_console", "failures_told", "progress", "short", "show_json", "show_table", "stop"]
+__all__ = [
+    "WIDTH",
+    "console",
+    "error_console",
+    "failures_told",
+    "progress",
+    "short",
+    "show_json",
+    "show_table",
+    "show_text",
+    "stop",
+]
 
 WIDTH: Final = 10_000  # columns where there is no terminal: no line is wrapped
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _FAILED: Final = 1
 _USED_WRONGLY: Final = 2
 _WRONG_USE: Final = frozenset({"BadArgumentError", "ValueError", "bad_arguments"})  # kinds of `AdminError`
@@ -73,8 +85,14 @@ def stop(reason: str, code: int = _FAILED) -> typer.Exit:
     Raises:
         Exit: always.
     """
-    print(f"macula: {' '.join(reason.split())}", file=sys.stderr)
+    print(f"macula: {_plain(' '.join(reason.split()))}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def show_text(text: str) -> None:
+    """Write to stdout what a peer has written: as it is, but on a terminal, which it must not command."""
+    out = console()
+    out.print(_plain(text) if out.is_terminal else text)
 
 
 def show_json(value: Any) -> None:
@@ -93,13 +111,18 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
 
     table = Table(*columns, title=title, box=None, pad_edge=False, header_style="bold", title_justify="left")
     for row in rows:
-        table.add_row(*(Text(_cell(each)) for each in row))
+        table.add_row(*(Text(_plain(_cell(each))) for each in row))
     console().print(table)
 
 
 def short(node_id: str | None) -> str:
     """Return the beginning of a node's id, which is enough for people to tell nodes apart."""
     return "-" if node_id is None else node_id[:_SHORT_ID]
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` with its control characters by number."""
+    return text.translate(_CONTROLS)
 
 
 def _cell(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from macula_actors.cli.asking import AdminPath, AsJson, DataDir, TimeoutOption, ask_node, json_value
-from macula_actors.cli.output import console, short, show_json, show_table, stop
+from macula_actors.cli.output import console, short, show_json, show_table, show_text, stop
 from macula_actors.core.rpc.call_plan import Path as CallPath
 
 __all__ = ["register"]
@@ -66,7 +66,7 @@ def call(
     if as_json:
         show_json(answer)
     elif isinstance(result, str):
-        console().print(result)
+        show_text(result)
     else:
         show_json(result)
     if trace and not as_json:
