@@ -74,3 +74,6 @@ class _Nobody(DatagramReceiver):
 
     @override
     def unreachable(self, address: Address) -> None: ...
+
+    @override
+    def socket_lost(self, error: OSError) -> None: ...

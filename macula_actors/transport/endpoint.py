@@ -67,6 +67,7 @@ class QuicEndpoint(DatagramReceiver):
             refuses all.
         limits: how many connections, and from whom.
         is_denied: whether an address is neither dialled nor let in.
+        socket_lost: told when somebody else has closed the socket: it is time to close the endpoint, and open another.
         turn: the context that each batch of datagrams is handed over in; at its end those may act who were told of it,
             so that what they send goes out with the acknowledgements.
 
@@ -90,6 +91,7 @@ class QuicEndpoint(DatagramReceiver):
         accept: Callable[[Connection], None] | None = None,
         limits: AdmissionLimits | None = None,
         is_denied: Callable[[Address], bool] = lambda _: False,
+        socket_lost: Callable[[OSError], None] = lambda _: None,
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -100,6 +102,7 @@ class QuicEndpoint(DatagramReceiver):
         self._accept = accept
         self.is_accepting = accept is not None
         self._is_denied = is_denied
+        self._socket_lost = socket_lost
         self._turn = turn
         self._admission = Admission(limits or AdmissionLimits())
         self._retry_tokens: RetryTokens | None = None
@@ -222,6 +225,11 @@ class QuicEndpoint(DatagramReceiver):
         self.counters["unreachable"] += 1
         for connection in list(self._peers.get(address, ())):
             connection.doubt()
+
+    @override
+    def socket_lost(self, error: OSError) -> None:
+        self.counters["socket_lost"] += 1
+        self._socket_lost(error)
 
     def _deliver(self, connection: Connection, datagrams: list[bytes], sender: Address, now: float) -> None:
         self.counters["delivered"] += len(datagrams)

@@ -41,7 +41,9 @@ _EVENTS = {kind: tell for kind, tell in event_table(qh3_events).items() if kind 
 _ENDED: Final = (ValueError, QuicConnectionError, RuntimeError)
 _BLOCKED_RETRY: Final = 0.1  # seconds
 _LATE_ACK: Final = "ack_application"  # the core's timer for acknowledging 1-RTT packets
-_ACCEPTED: Final = 2  # in the core's report: how many packets were
+_ACCEPTED: Final = 2  # in the core's report: how many packets were new and authentic
+_MAX_PATHS: Final = 4  # that the core knows of one connection; it forgets none
+_MOVED_AFTER: Final = 0.2  # seconds; longer than an address flaps, shorter than a peer takes to give up
 
 # qh3 offers no Ed25519 unless told so; the other keys are those of the peers that v0.8 runs.
 _SIGNATURE_ALGORITHMS = [
@@ -131,7 +133,16 @@ class _Connection(QuicEngineConnection):
 
 
 class _Quic(QuicConnection):
-    """qh3's connection with reading that can be held, pings that survive loss, and less to do for each packet."""
+    """qh3's connection with reading that can be held, pings that survive loss, and less to do for each packet.
+
+    Its core validates a new address of the peer (RFC 9000, section 9), but is mute while it may send no more there,
+    though the peer be back where it was; and it goes back to no address that it has left. So it is not told of a new
+    one at once: packets from elsewhere count as if they came from where the connection began, and are answered where
+    the peer was last, until for some time none has come from there. Then the core validates the new address, and sends
+    there no more than three times what came from there before it has. A peer that comes back after that, or moves too
+    often, is told that the connection ends, and dials anew. Only new and authentic packets are considered: nobody else
+    can have a connection move or end.
+    """
 
     def __init__(
         self,
@@ -150,6 +161,8 @@ class _Quic(QuicConnection):
         self.unacknowledged = 0
         self._blocked_until = 0.0
         self._closing_until: float | None = None
+        self._told: list[Address] = []  # where the peer is, last, and was: what the core knows
+        self._elsewhere: tuple[Address, float] | None = None  # where all comes from since then
         self.pings: dict[int, int | None] = {}  # unanswered: their packet's number, or a later one's, once it was sent
 
     def close_event(self) -> qh3_events.ConnectionTerminated | None:
@@ -201,12 +214,35 @@ class _Quic(QuicConnection):
         """Take them all at once, once the handshake is done without qh3's checks and its log."""
         core = self._core
         if core is not None and self._handshake_complete:
-            core.receive_many_datagrams([*datagrams], address, now)
+            if address == self._told[-1]:
+                if core.receive_many_datagrams([*datagrams], address, now)[_ACCEPTED]:
+                    self._elsewhere = None
+            else:
+                self._receive_from_elsewhere([*datagrams], address, now)
             self._drain_core()
             if (timer := core.get_timer()) is not None and timer[0] == _LATE_ACK:
                 self.unacknowledged += len(datagrams)
         elif core is not None or self._close_event is None:  # else it was closed before it began
-            self.receive_many_datagrams([*datagrams], address, now)
+            self._told = self._told or [self._remote_addr or address]
+            self.receive_many_datagrams([*datagrams], self._told[0], now)
+
+    def _receive_from_elsewhere(self, datagrams: list[bytes], address: Address, now: float) -> None:
+        """Take what came from another address than the peer's last one; have the core follow it, if it is time."""
+        since = now
+        if self._elsewhere is not None and self._elsewhere[0] == address:
+            since = self._elsewhere[1]
+        has_moved = now - since >= _MOVED_AFTER
+        can_follow = address not in self._told and len(self._told) < _MAX_PATHS
+        source = address if has_moved and can_follow else self._told[0]
+        if not self._require_core().receive_many_datagrams(datagrams, source, now)[_ACCEPTED]:
+            return
+        if address in self._told or (has_moved and not can_follow):
+            self.close(QuicErrorCode.INTERNAL_ERROR, QuicFrameType.PADDING, "no way back to where the peer was")
+        elif has_moved:
+            self._told.append(address)
+            self._elsewhere = None
+        else:
+            self._elsewhere = address, since
 
     def unsent_bytes(self) -> int:
         """Return what `get_send_buffer_size` does, once the handshake is done straight from the core."""

@@ -37,6 +37,9 @@ class DatagramReceiver(Protocol):
     def unreachable(self, address: Address) -> None:
         """Hear that the network gave back what was sent to ``address`` (ICMP). Anybody can forge it: only a hint."""
 
+    def socket_lost(self, error: OSError) -> None:
+        """Hear that somebody else has closed the socket: nothing will come or go. The last call."""
+
 
 class DatagramSocket(Protocol):
     """An open socket."""

@@ -37,6 +37,7 @@ _INT: Final = Struct("=i")
 _MAX_ABOUT_BYTES: Final = 64  # of what comes with datagrams: their length
 _MSG_ERRQUEUE: Final = 0x2000
 _TRANSIENT: Final = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
+_LOST: Final = {errno.EBADF, errno.ENOTSOCK}
 
 
 class UdpNetwork(Network):
@@ -103,8 +104,9 @@ class UdpSocket(DatagramSocket):
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._watched)
-            self._watched.close()
-            self._socket.close()
+            for each in (self._watched, self._socket):
+                with suppress(OSError):  # somebody else has closed it
+                    each.close()
 
     def _send_joined(self, datagrams: Sequence[bytes], target: Address) -> Sequence[bytes]:
         """Send those of one length with one system call; return what is left to be sent one by one."""
@@ -123,7 +125,9 @@ class UdpSocket(DatagramSocket):
 
     def _send_again(self, datagram: bytes, target: Address, error: OSError) -> None:
         """Send what failed with ``error``, unless there is no room: the error may be what another datagram met with."""
-        if error.errno not in _TRANSIENT:
+        if error.errno in _LOST:
+            self._lose(error)
+        elif error.errno not in _TRANSIENT:
             self._read_errors()
             try:
                 self._socket.sendto(datagram, target)
@@ -133,6 +137,13 @@ class UdpSocket(DatagramSocket):
             else:
                 return
         self.dropped += 1
+
+    def _lose(self, error: OSError) -> None:
+        """Tell the receiver, once, that the socket was closed; its number is left alone: another file may have it."""
+        if not self._closed:
+            self._socket.detach()
+            self.close()
+            self._receiver.socket_lost(error)
 
     def _read(self) -> None:
         batch: list[tuple[bytes, Address]] = []

@@ -89,6 +89,7 @@ class EndpointServer(GenServer):
                     accept=self._accept,
                     is_denied=Denied(self.denied),
                     limits=config.admission,
+                    socket_lost=self.actor_ref.send,
                     turn=System.current().turn,
                 )
             )
@@ -127,6 +128,8 @@ class EndpointServer(GenServer):
                 self._started(request, self._accepting.pop(request))
             case Down(_, Ref() as holder, _):
                 self._hold(holder, is_accepting=False)
+            case OSError():
+                raise info  # the socket is lost: the next process opens one
             case _:
                 raise UnexpectedRequestError(info)
         return None

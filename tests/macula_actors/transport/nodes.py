@@ -1,6 +1,7 @@
 """Endpoints over loopback or a simulated network, and owners that remember what they hear."""
 
 import asyncio
+from functools import partial
 
 from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES, Frame, encode_frame
 from macula_actors.simulation import SimNetwork
@@ -200,6 +201,53 @@ class Stranger(Heard):
         return self.received[known]
 
 
+class Way(Stranger):
+    """One socket of a `Relay`."""
+
+    def __init__(self, network, address, take):
+        super().__init__(network, address)
+        self._take = take
+
+    def datagrams_received(self, batch):
+        for datagram, sender in batch:
+            self._take(datagram, sender)
+
+
+class Relay(Heard):
+    """Passes on what a dialler sends it, by one of its ways, and what comes back by those that are not ``dead``."""
+
+    def __init__(self, network, ip, acceptor):
+        super().__init__()
+        self.acceptor = acceptor
+        self.way = 0
+        self.dead = set()
+        self.passed = []
+        self._dialler = None
+        self._inside = Way(network, (ip, 0), self._forth)
+        self._ways = [Way(network, (ip, 0), partial(self._back, number)) for number in range(5)]
+
+    @property
+    def address(self):
+        return self._inside.socket.address
+
+    def address_of(self, way):
+        return self._ways[way].socket.address
+
+    def _forth(self, datagram, sender):
+        self._dialler = sender
+        self._ways[self.way].socket.send([datagram], self.acceptor.address)
+        self.passed.append((self.way, datagram))
+        self.wake()
+
+    def _back(self, way, datagram, _):
+        if way not in self.dead:
+            self._inside.socket.send([datagram], self._dialler)
+
+    def close(self):
+        for way in (self._inside, *self._ways):
+            way.socket.close()
+
+
 class World:
     """Makes nodes on one network, which it closes at the end. Enter it in the test."""
 
@@ -237,6 +285,11 @@ class World:
         stranger = Stranger(network, (ip, 0))
         self._opened.append(stranger.socket)
         return stranger
+
+    def relay(self, acceptor):
+        relay = Relay(*self.place(), acceptor)
+        self._opened.append(relay)
+        return relay
 
     async def pair(self, **how):
         """Return the owners of a connection between two new nodes; ``how`` is for the accepting one."""

@@ -14,7 +14,7 @@ from macula_actors.transport.connection import HANDSHAKE_TIMEOUT
 from macula_actors.transport.endpoint import MAX_RESETS
 from macula_actors.transport.interface import QuicSettings
 from tests.macula_actors.transport.conftest import made
-from tests.macula_actors.transport.nodes import World
+from tests.macula_actors.transport.nodes import HELLO, World, poll
 
 LOOPBACK, SIMULATED = False, True
 ENGINES = ["aioquic", "qh3"]
@@ -234,6 +234,87 @@ async def test_a_peer_whose_nat_gives_it_another_port_goes_on(simulated):
         assert answer == b"hello"
         assert acceptor.link.address != before
         assert list(node.endpoint._peers) == [acceptor.link.address]
+
+
+async def relayed(world):
+    """Return a relay between two nodes, and the owners of their connection, over which something has gone."""
+    relay = world.relay(world.node())
+    here, there = await world.node().connect_to(relay.acceptor, relay.address)
+    await here.exchange()
+    await poll(lambda: not here.link.unsent_bytes())
+    return relay, here, there
+
+
+async def answers_by(relay, way, here):
+    """Have all other ways be dead; return the first answer, or none if the dialler hears that it is lost."""
+    relay.way, relay.dead = way, {0, 1, 2, 3, 4} - {way}
+    known = len(here.items)
+    here.events.clear()
+    here.link.send(here.link.open_stream(), HELLO)
+    async with asyncio.timeout(5.0):
+        await here.until(lambda owner: owner.items[known:] or owner.error or "doubted" in owner.events)
+    return here.payloads[known : known + 1]
+
+
+async def test_a_peer_that_is_elsewhere_for_a_moment_is_answered_where_it_was(world):
+    async with world:
+        relay, here, there = await relayed(world)
+
+        relay.way, relay.dead = 1, {1}
+        exchange = asyncio.create_task(here.exchange())
+        await relay.until(lambda relay: relay.passed[-1][0] == 1)
+        relay.way = 0
+
+        async with asyncio.timeout(2.0):
+            assert await exchange == b"hello"
+        assert there.link.address == relay.address_of(0)
+
+
+async def test_a_peer_that_has_moved_for_good_is_answered_there(world):
+    async with world:
+        relay, here, there = await relayed(world)
+
+        assert [await answers_by(relay, way, here) for way in (1, 2, 3)] == [[b"hello"]] * 3
+        assert there.link.address == relay.address_of(3)
+
+
+FOLLOWED = {"aioquic": [b"hello"], "qh3": []}  # to wherever it moves
+
+
+@pytest.mark.parametrize("ways", [(1, 0), (1, 2, 3, 4)])
+async def test_a_peer_that_moves_back_or_often_is_answered_or_soon_told(world, ways):
+    async with world:
+        relay, here, _ = await relayed(world)
+
+        answers = [await answers_by(relay, way, here) for way in ways]
+
+        assert answers[:-1] == [[b"hello"]] * (len(ways) - 1)
+        assert answers[-1] == FOLLOWED[world.engine_name]
+
+
+async def test_a_peer_that_is_back_before_its_other_address_is_validated_is_answered_or_soon_told(world):
+    async with world:
+        relay, here, there = await relayed(world)
+        relay.way, relay.dead = 1, {0, 1}
+        here.link.send(here.link.open_stream(), HELLO)
+        await poll(lambda: there.link.address == relay.address_of(1))
+
+        assert await answers_by(relay, 0, here) == FOLLOWED[world.engine_name]
+
+
+async def test_damaged_and_copied_packets_from_elsewhere_move_nobody(world):
+    async with world:
+        relay, here, there = await relayed(world)
+        stranger = world.stranger()
+        packets = [datagram for _, datagram in relay.passed if not datagram[0] & 0x80]
+
+        for _ in range(10):
+            for packet in packets:
+                stranger.socket.send([packet, packet[:-1] + b"?"], relay.acceptor.address)
+            await asyncio.sleep(0.1)  # longer than an engine waits for before it moves, in all
+
+        assert await here.exchange() == b"hello"
+        assert (stranger.received, there.link.address) == ([], relay.address_of(0))
 
 
 # Strangers

@@ -18,8 +18,8 @@ SOURCES = [(f"198.51.100.{number}", 1000 + number) for number in range(1, 30)]
 class Tap:
     """Stands between a socket and its endpoint, and remembers some of what comes in.
 
-    Only what has come in: who is first to deliver a datagram, and from elsewhere, moves the connection there (RFC
-    9000, 9.3.2), and with qh3 it stays there.
+    Only what has come in: who is first to deliver a datagram, and from elsewhere, may move the connection there (RFC
+    9000, 9.3.2).
     """
 
     def __init__(self, endpoint, captured, rng):

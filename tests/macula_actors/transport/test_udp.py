@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socket
 
 import pytest
@@ -19,6 +21,7 @@ class Recorder(Heard):
         super().__init__()
         self.batches = []
         self.returned = []
+        self.lost = []
 
     @property
     def received(self):
@@ -31,6 +34,9 @@ class Recorder(Heard):
     def unreachable(self, address):
         self.returned.append(address)
         self.wake()
+
+    def socket_lost(self, error):
+        self.lost.append(error.errno)
 
 
 NO_OPTION = 9999
@@ -197,6 +203,41 @@ async def test_a_closed_socket_frees_its_port_and_does_nothing_more():
     assert (heard.batches, closed.dropped) == ([], 0)
     successor.close()
     other.close()
+
+
+async def test_a_socket_that_somebody_else_closed_is_told_to_be_lost_once():
+    (sender, heard), (receiver, _) = opened(), opened()
+    os.close(sender._socket.fileno())
+
+    sender.send([b"x", b"y"], receiver.address)
+    sender.send([b"z"], receiver.address)
+    sender.close()
+
+    assert (heard.lost, sender.dropped) == ([errno.EBADF], 2)
+    receiver.close()
+
+
+async def test_a_lost_sockets_number_is_left_to_the_file_that_has_it_now(tmp_path):
+    (sender, heard), (receiver, _) = opened(), opened()
+    number = sender._socket.fileno()
+    with (tmp_path / "another").open("wb") as another:
+        os.dup2(another.fileno(), number)
+
+    sender.send([b"x"], receiver.address)
+    sender.close()
+
+    assert heard.lost == [errno.ENOTSOCK]
+    os.close(number)
+    receiver.close()
+
+
+async def test_a_socket_that_somebody_else_closed_can_be_closed():
+    closed, heard = opened()
+    os.close(closed._socket.fileno())
+
+    closed.close()
+
+    assert heard.lost == []
 
 
 async def test_a_receiver_may_close_the_socket():

@@ -1,6 +1,7 @@
 """One connection between two nodes, in virtual time: messages, time-outs, bounds, ends, crashes."""
 
 import asyncio
+import os
 import random
 from itertools import permutations
 
@@ -30,7 +31,7 @@ from macula_actors.simulation import Link
 from macula_actors.transport.connection import MAX_STREAMS
 from supervisors import Kill, exit_signal
 from supervisors.testing import wait_until, wait_until_idle
-from tests.macula_actors.peers import CALL_ID, REALM, a_call, echo, never, simulated
+from tests.macula_actors.peers import CALL_ID, REALM, Mesh, a_call, echo, never, simulated
 
 QUICK = {"liveness": LivenessConfig(keepalive=2.0, pong_timeout=1.0)}
 MAYBE = {Call: lambda inbound: never(inbound) if inbound.message.procedure == "never" else echo(inbound)}
@@ -429,6 +430,23 @@ async def test_whoever_is_killed_each_caller_gets_an_answer_in_time_and_the_next
         await wait_until(lambda: one.process(PEER_CONNECTOR) and other.process(PEER_CONNECTOR))
         assert await one.call(other) == b"x"
         assert other.quic.address[1] == other.endpoint.port
+
+
+@pytest.mark.real_clock
+async def test_a_node_whose_socket_is_closed_beneath_it_opens_another_at_the_same_port():
+    async with Mesh() as mesh:
+        one, other = await mesh.nodes(2)
+        await one.call(other)
+        broken = one.process(ENDPOINT)
+        os.close(one.quic._socket._socket.fileno())
+
+        await outcome(one.call(other))
+
+        assert isinstance((await broken.wait_exit()).error, OSError)
+        await wait_until(lambda: one.process(ENDPOINT) and one.process(PEER_CONNECTOR))
+        assert await one.call(other) == b"x"
+        assert await other.call(one) == b"x"
+        assert one.quic.address[1] == one.endpoint.port
 
 
 async def test_nodes_whose_processes_are_killed_again_and_again_go_on():
