@@ -194,11 +194,10 @@ class CallPlan:
 
     def _most_telling(self) -> Exception | None:
         """Return the error that says more than that no path led there, if there is one."""
-        errors = [error for _, error in self._tried]
-        if errors and all(isinstance(error, OverloadedError) for error in errors):
-            return errors[-1]
         on_the_way = (NoRouteError, ConnectionLostError)
-        told = [error for error in errors if not isinstance(error, on_the_way)]
+        told = [error for _, error in self._tried if not isinstance(error, on_the_way)]
+        if told and all(isinstance(error, OverloadedError) for error in told):
+            return told[-1]
         return told[0] if len(told) == 1 and isinstance(told[0], MaxHopsExceededError) else None
 
 

@@ -298,6 +298,16 @@ def test_an_error_of_the_handler_or_of_this_program_is_final(error):
     assert is_final(error)
 
 
+def test_where_a_path_had_no_room_and_no_other_led_there_that_is_told():
+    planned = plan(provider(1))
+    full = OverloadedError("bytes that wait for a stream", 8)
+
+    planned.failed(planned.next(0.0), full, 0.0)
+    planned.failed(planned.next(0.0), NoRouteError("node"), 0.0)
+
+    assert planned.next(0.0) == GiveUp(full)
+
+
 @st.composite
 def providers(draw):
     return provider(
