@@ -3,6 +3,7 @@
 Every part of it is a process under `system`, named as in `macula_actors.messages.names`, and may crash.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from types import TracebackType
@@ -201,11 +202,14 @@ class Node:
     async def stop(self) -> None:
         """Stop all of its processes, in reverse order of their start; it can't be started again. Twice is once.
 
-        Others are told first that it is no subscriber any more; if they can't be, that takes a second.
+        Others are told first that it provides nothing and subscribes to nothing any more; if not, that takes a second.
         """
         self._is_started = self._is_stopped = True
         try:
-            await pubsub.withdraw((PUBSUB_HANDLER, self.system))
+            await asyncio.gather(
+                pubsub.withdraw((PUBSUB_HANDLER, self.system)),
+                advertisement.withdraw_all((ADVERTISEMENT_MANAGER, self.system)),
+            )
         finally:
             await self._end()
 

@@ -5,7 +5,9 @@ All functions but the cast ask again while the server is being restarted, as lon
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.record import DEFAULT_TTL
@@ -15,7 +17,8 @@ from macula_actors.core.wire.values import Value
 from macula_actors.errors import LocalProtocolError
 from macula_actors.messages.asking import ask
 from macula_actors.messages.service_registry import LocalHandler, validate_handler
-from supervisors import Server, cast
+from supervisors import CallTimeoutError as NoAnswerError
+from supervisors import Server, ServerDownError, call, cast
 
 __all__ = [
     "Advertise",
@@ -23,11 +26,15 @@ __all__ = [
     "Changed",
     "GetActive",
     "Unadvertise",
+    "WithdrawAll",
     "active",
     "advertise",
     "changed",
     "unadvertise",
+    "withdraw_all",
 ]
+
+WITHDRAW_TIMEOUT: Final = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,11 @@ class Unadvertise:
 
     procedure: str
     token: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawAll:
+    """Handle calls no more, and have others forget all services: this node is to end. Answered when that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,15 @@ async def unadvertise(server: Server, procedure: str, token: object = None) -> b
     With the ``token`` that an `advertise` returned, only what that has begun is withdrawn.
     """
     return bool(await ask(server, Unadvertise(procedure, token)))
+
+
+async def withdraw_all(server: Server) -> None:
+    """Have others know, before this node ends, that it provides nothing any more: who calls goes to others at once.
+
+    If that is not to be, since it takes too long or the server is not there, they find out by themselves.
+    """
+    with suppress(ServerDownError, NoAnswerError):
+        await call(server, WithdrawAll(), WITHDRAW_TIMEOUT)
 
 
 async def active(server: Server) -> tuple[Advertisement, ...]:

@@ -211,6 +211,25 @@ async def test_a_node_may_be_stopped_by_another_task_than_the_one_that_started_i
     assert node.system.tree().children == ()
 
 
+async def test_a_node_that_has_stopped_is_found_by_nobody():
+    async with (
+        Node(config(mode=Mode.BOOTSTRAP)) as first,
+        Node(config(bootstrap=[str(first.endpoint)])) as caller,
+        Node(config(bootstrap=[str(first.endpoint)])) as staying,
+    ):
+        async with Node(config(bootstrap=[str(first.endpoint)])) as leaving:
+            for node in (staying, leaving):
+                await node.advertise("test.calculator.add", add)
+            for number in range(20):
+                await leaving.advertise(f"test.number{number}", add)
+            assert len(await caller.discover("test.calculator.add")) == 2
+
+        found = await caller.discover("test.calculator.add", refresh=True)
+
+        assert [each.node_id for each in found] == [staying.node_id]
+        assert await caller.discover("test.number19") == []
+
+
 async def test_a_node_that_does_not_start_says_why_and_leaves_nothing():
     async with Node(config(mode=Mode.BOOTSTRAP)) as first:
         second = Node(config(listen=str(first.endpoint)))

@@ -11,7 +11,7 @@ from typing_extensions import override
 from macula_actors.actors.services.announcer import Announcer, Entry, Overdue, TryAgain
 from macula_actors.config import ServiceConfig
 from macula_actors.errors import MaculaError
-from macula_actors.messages.advertisement import Advertise, Changed, GetActive, Unadvertise
+from macula_actors.messages.advertisement import Advertise, Changed, GetActive, Unadvertise, WithdrawAll
 from macula_actors.messages.names import PEER_CONNECTOR, SERVICE_REGISTRY, TABLES
 from macula_actors.messages.peer import GatewaysChanged, GetGateways
 from macula_actors.messages.service_registry import GetLocalServices
@@ -100,6 +100,9 @@ class AdvertisementManager(GenServer):
                 return NoReply()
             case Unadvertise(procedure, token):
                 return NoReply() if self._announcer.unadvertise(procedure, token, from_) else Reply(value=False)
+            case WithdrawAll():
+                self._announcer.withdraw_all(from_)
+                return NoReply()
             case GetActive():
                 return Reply(self._announcer.active)
             case _:

@@ -93,6 +93,7 @@ class Announcer:
         self._busy: Final[Counter[str]] = Counter()  # of jobs, by procedure
         self._due: Final[dict[str, None]] = {}
         self._retry: Final = Alarm(TryAgain())
+        self._leaving: From | None = None  # waits until nothing is advertised
 
     # Requests
 
@@ -136,6 +137,19 @@ class Announcer:
         self._entries[procedure] = None
         self._withdraw(procedure, from_)
         return True
+
+    def withdraw_all(self, from_: From) -> None:
+        """Withdraw all, and have others forget it; ``from_`` is answered when it is done."""
+        self._leaving = from_
+        for procedure in self._entries:
+            self._entries[procedure] = None
+        self.put_right()
+        self._tell_leaving()
+
+    def _tell_leaving(self) -> None:
+        if self._leaving is not None and not self._entries:
+            self._leaving.reply(None)
+            self._leaving = None
 
     def _require_record(self, entry: Advertisement) -> None:
         now_ms = self._config.wall_clock_ms()
@@ -218,6 +232,7 @@ class Announcer:
         if job.procedure in self._entries and not job.has_failed:
             self._note(job.procedure)
         self._work()
+        self._tell_leaving()
 
     @staticmethod
     def overdue(job: Job) -> None:
