@@ -5,6 +5,7 @@ Several Systems live in one Python process without seeing each other's names, as
 
 import asyncio
 import itertools
+import os
 import random
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from weakref import WeakKeyDictionary
 
 from typing_extensions import override
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["System"]
 
+SEED_BYTES: Final = 16
+
 _entered: ContextVar["System"] = ContextVar("supervisors.system")
 _implicit: "WeakKeyDictionary[asyncio.AbstractEventLoop, System]" = WeakKeyDictionary()
 
@@ -54,7 +57,7 @@ class System:
 
     def __init__(self, name: str = "system", *, seed: int | None = None) -> None:
         self.name = name
-        self.random = random.Random(seed)
+        self.random = random.Random(int.from_bytes(os.urandom(SEED_BYTES)) if seed is None else seed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run_queue: RunQueue | None = None
         self._thread = 0

@@ -47,6 +47,7 @@ class DataDirLock:
 
     def release(self) -> None:
         """Let others have it. Once only."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # a child of fork has the file open, too
         os.close(self._descriptor)
 
     def _holder(self) -> str:

@@ -37,6 +37,7 @@ _INT: Final = Struct("=i")
 _MAX_ABOUT_BYTES: Final = 64  # of what comes with datagrams: their length
 _MSG_ERRQUEUE: Final = 0x2000
 _TRANSIENT: Final = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR}
+_NO_WAY: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EINVAL, errno.EACCES}
 _LOST: Final = {errno.EBADF, errno.ENOTSOCK}
 
 
@@ -134,6 +135,8 @@ class UdpSocket(DatagramSocket):
             except OSError as again:
                 if again.errno not in _TRANSIENT:
                     self._read_errors()
+                if again.errno in _NO_WAY or isinstance(again, socket.gaierror):  # the latter: of another family
+                    self._loop.call_soon(self._receiver.unreachable, self._peer(target))
             else:
                 return
         self.dropped += 1

@@ -65,6 +65,7 @@ from supervisors import (
 
 __all__ = ["DialTo", "PeerConnection", "TakeOver"]
 
+ADDRESS_TIMEOUT: Final = 2.0  # seconds for QUIC's handshake with an address while others are left; two retransmissions
 BUSY_TICK: Final = 0.25  # seconds between two looks at what is in flight
 
 _GO_ON: Final = NoReply()
@@ -89,6 +90,13 @@ class TakeOver:
 @dataclass(frozen=True, slots=True)
 class _GreetingTimeout:
     """The way to the connection and the handshake have taken too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AddressTimeout:
+    """The address that ``link`` dials has not answered, and there is another one."""
+
+    link: Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,7 @@ class PeerConnection(GenServer):
             return self._ended(error)
         if self._link is not None:
             close_port(self._link)
+            self._link = None  # what is still to come of it is before the answer to the next dial
         self._dial = send_request(ENDPOINT, Dial(self._addresses.popleft(), OwnerMailbox(self.actor_ref)))
         return NoReply()
 
@@ -167,6 +176,9 @@ class PeerConnection(GenServer):
         expected = self._start.contact.node_id if isinstance(self._start, DialTo) else None
         self._greeter = DiallerGreeter(link, settings, clock_ms, expected=expected)
         self._take(link)
+        if self._addresses:
+            share = self.config.handshake_timeout / (1 + len(self._addresses))
+            send_after(min(ADDRESS_TIMEOUT, share), self.actor_ref, _AddressTimeout(link))
         return NoReply()
 
     def _take(self, link: Connection) -> None:
@@ -217,11 +229,15 @@ class PeerConnection(GenServer):
     @override
     def handle_info(self, info: object) -> NoReply | Stop | None:
         match info:
-            case FramesReceived(frames):
+            case FramesReceived(frames) if self._link is not None:
                 return self._receive(frames)
             case Response(request) if request is not self._dial:
                 self._incoming.answered(request)
                 return self._close_if_done()
+            case FramesReceived() | Writable() | Ponged() | StreamFailed() | LinkEstablished() | Lost() if (
+                self._link is None
+            ):
+                pass  # of an address that was given up
             case Writable():
                 self._outgoing.pump(self._system.now())
             case Ponged(uid):
@@ -241,6 +257,9 @@ class PeerConnection(GenServer):
                 return self._greeted(self._greeter.begin() if self._greeter is not None else None)
             case Lost(error):
                 return self._lost(error)
+            case _AddressTimeout(link):
+                if link is self._link and not link.is_established:
+                    link.fail(ConnectionLostError("network", CloseCode.NORMAL, "this address does not answer"))
             case _GreetingTimeout() if self.peer is None:
                 return self._close(ConnectionLostError("local", CloseCode.HANDSHAKE_TIMEOUT, "no handshake in time"))
             case _DrainTimeout():
@@ -263,6 +282,10 @@ class PeerConnection(GenServer):
         match outcome:
             case PeerInfo():
                 return self._open(outcome)
+            case Refused(error, code) if self._addresses and self._link is not None:
+                self._count(f"closed_{code.label}")
+                self._link.close(code, "")
+                return self._dial_next(error)
             case Refused(error, code):
                 return self._close(error, code)
             case None:
@@ -298,7 +321,7 @@ class PeerConnection(GenServer):
     def _receive(self, items: Sequence[StreamFrame]) -> NoReply | Stop:
         for item in items:
             result = self._take_in(item)
-            if result.__class__ is Stop:
+            if result.__class__ is Stop or self._link is None:
                 return result
         if self.peer is not None:
             self._heard_at = now = self._system.now()

@@ -216,10 +216,19 @@ class PeerConnector(GenServer):
                 self._carry_out([dial])
             case Wait():
                 pass
+            case PoolRefuse(Refusal.TOO_MANY_WAITERS) if self._withdraw_gone():
+                return self._carry(request, from_)
             case PoolRefuse(reason, error):
                 return Refuse(_error_of(contact, reason, error, deadline - now))
         self._schedule()
         return _LATER
+
+    def _withdraw_gone(self) -> bool:
+        """Forget those who have given up what they wait for; tell whether there were any."""
+        gone = [each for each in self.pool.waiters if isinstance(each, _Waiter) and not each.from_.is_waiting]
+        for waiter in gone:
+            self.pool.withdraw(waiter)
+        return bool(gone)
 
     def _carry_out(self, decisions: Iterable[_Decision]) -> None:
         for decision in decisions:
@@ -242,13 +251,16 @@ class PeerConnector(GenServer):
                     self._starting[send_request(PEERS_SUP, StartChild(spec))] = decision
 
     def _close_connection(self, contact: Contact) -> bool:
-        match self.pool.state(contact):
-            case Live(connection):
-                self.pool.discard(connection, self._system.now())
-                connection.cast(CloseWhenDone(CloseCode.NORMAL))
-                return True
-            case _:
-                return False
+        is_known = False
+        while isinstance(state := self.pool.state(contact), Live):  # two dials at once have made two
+            is_known = True
+            connection = state.connection
+            up = self._known.get(connection)
+            if up is not None and up.peer.node_id is not None:
+                contact = Contact(None, up.peer.node_id)
+            self.pool.discard(connection, self._system.now())
+            connection.cast(CloseWhenDone(CloseCode.NORMAL))
+        return is_known
 
     # Connections
 

@@ -7,6 +7,7 @@ from typing import Final
 from typing_extensions import override
 
 from macula_actors.core.kademlia.node_id import NodeId
+from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.handshake import (
     Accepted,
     AcceptorHandshake,
@@ -21,8 +22,9 @@ from macula_actors.core.peer.handshake import (
     Serve,
 )
 from macula_actors.core.wire.encoder import encode
+from macula_actors.core.wire.frame import MAX_PAYLOAD_BYTES, Frame
 from macula_actors.core.wire.messages import Challenge, Message
-from macula_actors.errors import RemoteProtocolError
+from macula_actors.errors import OverloadedError, RemoteProtocolError
 from macula_actors.transport.certificate import fingerprint, public_key_of
 from macula_actors.transport.connection import Connection
 from macula_actors.transport.interface import StreamFrame
@@ -30,6 +32,7 @@ from macula_actors.transport.interface import StreamFrame
 __all__ = ["AcceptorGreeter", "DiallerGreeter", "Greeter"]
 
 NONCE_BYTES: Final = 32
+MAX_POSTPONED_BYTES: Final = 2 * MAX_PAYLOAD_BYTES
 
 
 class Greeter:
@@ -58,7 +61,13 @@ class Greeter:
         actions = self._machine.received(message, self._clock_ms())
         if Postpone() in actions:
             self.postponed.append(item)
+            if self._postponed_bytes() > MAX_POSTPONED_BYTES:
+                error = OverloadedError("bytes before the handshake is done", MAX_POSTPONED_BYTES)
+                return Refused(error, CloseCode.OVERLOADED)
         return self._act(actions, item.stream_id, end_stream=item.end_stream)
+
+    def _postponed_bytes(self) -> int:
+        return sum(len(each.frame.payload) for each in self.postponed if isinstance(each.frame, Frame))
 
     def _begin(self, actions: Sequence[Action]) -> PeerInfo | Refused | None:
         sends = any(isinstance(action, Send) for action in actions)

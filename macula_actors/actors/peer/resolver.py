@@ -24,7 +24,7 @@ class Resolver(GenServer):
     async def handle_continue(self, term: object) -> Stop:
         try:
             addresses = await self.network.resolve(self.endpoint.host, self.endpoint.port)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter: the main thread has ended, and no other begins any more
             self.asker.send(Resolved((), str(error)))
         else:
             self.asker.send(Resolved(tuple(addresses), "" if addresses else "the name has no address"))

@@ -130,11 +130,18 @@ class ConnectionPool(Generic[C, W]):
         if connection is not None:
             return Use(connection)
         peer = self._peers.get(contact.key)
+        if peer is not None and peer.lasting and contact.endpoint not in {None, peer.contact.endpoint}:
+            peer.until, peer.lasting = -inf, False  # another endpoint than the one that is another node's
         refusal = self._refusal(contact, peer, deadline, now)
         if refusal is not None:
             self._counts.refusals += 1
             return refusal
         return self._enqueue(peer or self._add(contact), contact, waiter, deadline, now)
+
+    @property
+    def waiters(self) -> tuple[W, ...]:
+        """Who waits."""
+        return tuple(self._waiting)
 
     def withdraw(self, waiter: W) -> None:
         """Forget ``waiter``, if it waits: it has ended or does not want any more. A dial goes on for others to come."""

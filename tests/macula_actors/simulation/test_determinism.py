@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, x448, 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from macula_actors.simulation.determinism import deterministic
+from supervisors import System
 
 NEEDS_QH3 = pytest.mark.skipif(find_spec("qh3") is None, reason="qh3 is an extra, and is not installed")
 ROOT = Path(__file__).parents[3]
@@ -27,6 +28,7 @@ SOURCES = {
     "SystemRandom": lambda: random.SystemRandom().random(),
     "uuid4": uuid.uuid4,
     "random": random.random,
+    "System.random": lambda: System().random.random(),
     "X25519": lambda: private_bytes(x25519.X25519PrivateKey.generate()),
     "X448": lambda: private_bytes(x448.X448PrivateKey.generate()),
     "Ed25519": lambda: private_bytes(ed25519.Ed25519PrivateKey.generate()),

@@ -17,6 +17,16 @@ def test_a_directory_is_for_one_at_a_time_in_one_process_too(tmp_path):
     DataDirLock(tmp_path).release()
 
 
+def test_a_child_of_fork_does_not_keep_it(tmp_path):
+    lock = DataDirLock(tmp_path)
+    inherited = os.dup(lock._descriptor)  # which is what a child has
+
+    lock.release()
+
+    DataDirLock(tmp_path).release()
+    os.close(inherited)
+
+
 def test_two_directories_do_not_mind_each_other(tmp_path):
     locks = [DataDirLock(tmp_path), DataDirLock(tmp_path.parent)]
 

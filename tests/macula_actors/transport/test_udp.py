@@ -168,13 +168,15 @@ async def test_what_comes_back_is_told_under_load_too_and_keeps_nothing_from_bei
 
 
 @pytest.mark.parametrize("address", [("127.0.0.1", 0), ("::1", 9), ("255.255.255.255", 9)])
-async def test_what_the_system_does_not_take_is_counted(address):
-    sender, _ = opened()
+async def test_what_the_system_does_not_take_is_counted_and_given_back(address):
+    sender, heard = opened()
 
     sender.send([b"x"], address)
     sender.send([b"x", b"y"], address)
+    await heard.until(lambda heard: len(heard.returned) == 3)
 
     assert sender.dropped == 3
+    assert set(heard.returned) == {address}
     sender.close()
 
 

@@ -12,7 +12,7 @@ from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.identity import Identity
 from macula_actors.core.peer.pool import PoolLimits
-from macula_actors.core.wire.messages import Call, Cast
+from macula_actors.core.wire.messages import Call, Cast, Challenge, Connect
 from macula_actors.errors import (
     CallTimeoutError,
     ConnectionLostError,
@@ -22,7 +22,7 @@ from macula_actors.errors import (
     SelfDialError,
 )
 from macula_actors.messages.names import PEER_CONNECTOR
-from macula_actors.messages.peer import stats
+from macula_actors.messages.peer import close_connection, stats
 from macula_actors.simulation import Link, Trace
 from supervisors.testing import run, wait_until
 from tests.macula_actors.peers import PORT, echo, never, simulated
@@ -139,6 +139,80 @@ async def test_the_second_address_of_a_name_is_tried():
         mesh.network.add_name("both.example", [deaf.ipv4, other.endpoint.host])
 
         assert await one.call(Contact(Endpoint("both.example", PORT))) == b"x"
+
+
+async def test_the_second_address_of_a_name_is_tried_if_the_first_is_silent():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2)
+        mesh.network.add_name("both.example", [NOBODY.host, other.endpoint.host])
+
+        assert await one.call(Contact(Endpoint("both.example", PORT)), timeout=4.0) == b"x"
+
+
+async def test_the_second_address_of_a_name_is_tried_if_the_first_is_this_node():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2)
+        mesh.network.add_name("seeds.example", [one.endpoint.host, other.endpoint.host])
+
+        assert await one.call(Contact(Endpoint("seeds.example", PORT)), timeout=1.0) == b"x"
+
+
+async def test_the_second_address_of_a_name_is_tried_if_the_first_is_another_node():
+    async with simulated() as mesh:
+        one, other, wanted = await mesh.nodes(3)
+        mesh.network.add_name("both.example", [other.endpoint.host, wanted.endpoint.host])
+
+        assert await one.call(Contact(Endpoint("both.example", PORT), wanted.identity.node_id), timeout=1.0) == b"x"
+
+
+async def test_what_comes_before_the_handshake_is_done_is_bounded():
+    async with simulated() as mesh:
+        one, liar = await mesh.node(), mesh.attacker()
+        call = asyncio.create_task(one.call(Contact(liar.endpoint), timeout=5.0))
+        line = await liar.next_accepted()
+        line.send(Challenge(node_id=liar.identity.node_id, nonce=bytes(32)), end=False)
+        await line.first(Connect)
+
+        for _ in range(3):
+            line.send(Call(procedure="x", args=bytes(1_000_000), call_id=bytes(16)))
+
+        with pytest.raises(NoRouteError, match="bytes before the handshake is done"):
+            await call
+        assert one.counted["closed_overloaded"] == 1
+
+
+async def test_callers_that_have_given_up_leave_their_places_to_others():
+    async with simulated() as mesh:
+        one = await mesh.node(mesh={"pool": PoolLimits(max_waiters_per_peer=5)})
+        waiting = [asyncio.create_task(one.call(Contact(NOBODY), timeout=30.0)) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert (await one.pool()).waiters == 5
+        for each in waiting:
+            each.cancel()
+
+        (error,) = await outcomes(one.call(Contact(NOBODY), timeout=1.0))
+
+        assert isinstance(error, CallTimeoutError)
+
+
+async def test_who_was_not_at_one_endpoint_is_dialled_at_another_at_once():
+    async with simulated() as mesh:
+        one, other, wanted = await mesh.nodes(3)
+        for _ in range(3):
+            await outcomes(one.call(Contact(other.endpoint, wanted.identity.node_id), timeout=1.0))
+
+        assert await one.call(wanted, timeout=1.0) == b"x"
+
+
+async def test_all_connections_to_a_node_are_closed_together():
+    async with simulated() as mesh:
+        one, other = await mesh.nodes(2)
+        await asyncio.gather(one.call(other), other.call(one))
+        assert (await one.pool()).live == 2
+
+        assert await close_connection(one.connector, other.contact)
+
+        assert (await one.pool()).live == 0
 
 
 async def test_a_back_off_is_not_cut_short_by_new_callers():
