@@ -7,6 +7,7 @@ Models: trio.testing's MockClock and wait_all_tasks_blocked.
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
 from typing import Any, Final, TypeVar
 
 from typing_extensions import override
@@ -59,6 +60,15 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return virtual seconds since the loop was made."""
         return self._now
+
+    @override
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Do as others, but not a hair early, as asyncio does: who set the timer anew then would do so for ever."""
+        if self._now < when < self._now + TICK:
+            when = self._now + TICK
+        return super().call_at(when, callback, *args, context=context)
 
     @override
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]

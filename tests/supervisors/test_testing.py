@@ -226,3 +226,15 @@ def test_the_plugin_leaves_unmarked_tests_to_others(pytester):
     outcome = plugin_run(pytester, mark="", seconds=0)
 
     assert outcome.parseoutcomes().get("passed", 0) == 0
+
+
+async def test_no_timer_fires_before_its_time_though_it_is_but_a_hair_away():
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(1.0)
+    at = loop.time() + 1e-12
+    rang = loop.create_future()
+
+    loop.call_at(at, lambda: rang.set_result(loop.time()))
+    loop.call_soon(str)  # with nothing else to do, time would go on
+
+    assert await rang >= at

@@ -27,6 +27,7 @@ from supervisors import (
     send_request,
     whereis,
 )
+from supervisors.tree import not_running
 
 __all__ = ["BootstrapHealth"]
 
@@ -107,7 +108,8 @@ class BootstrapHealth(GenServer):
 
 
 def _alive_check(check: str, name: str) -> Check:
-    is_ok = whereis(name) is not None
+    ref = whereis(name)
+    is_ok = ref is not None and not not_running(ref)
     return Check(check, is_ok, "running" if is_ok else "not running")
 
 

@@ -11,11 +11,10 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
-from typing_extensions import override
 
 __all__ = ["Answer", "HttpServer", "Page"]
 
-MAX_CONNECTIONS: Final = 64  # at once; one more is closed
+MAX_CONNECTIONS: Final = 64  # at once; for one more the oldest is closed
 NOT_FOUND: Final = "Not found"
 
 
@@ -65,7 +64,11 @@ class HttpServer:
         self._seen = there
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return self._http() if len(self._http.connections) < MAX_CONNECTIONS else _Refuse()
+        """Take a connection; the oldest makes room for it: who sends no request must not keep out who asks."""
+        connections = self._http.connections
+        if len(connections) >= MAX_CONNECTIONS:
+            connections[0].force_close()
+        return self._http()
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         page = self._pages.get(request.path) if request.method in {"GET", "HEAD"} else None
@@ -75,9 +78,3 @@ class HttpServer:
         )
         response.force_close()
         return response
-
-
-class _Refuse(asyncio.Protocol):
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -7,7 +7,7 @@ from macula_actors.actors.bootstrap.health import BootstrapHealth
 from macula_actors.config import BootstrapConfig
 from macula_actors.messages.bootstrap import GetHealth, HealthStatus, get_health, is_healthy
 from macula_actors.messages.names import BOOTSTRAP_HEALTH, BOOTSTRAP_REGISTRY, BOOTSTRAP_SERVER, ROUTING_SERVER
-from supervisors import GenServer, NoReply, Reply, System, call, exit_signal
+from supervisors import GenServer, NoReply, Reply, System, call, exit_signal, suspend
 from supervisors import Kill as KillSignal
 from tests.macula_actors.actors.bootstrap.nodes import bootstrap_mesh, server
 from tests.macula_actors.actors.routing.mesh import identity
@@ -70,6 +70,14 @@ async def test_without_one_of_its_processes_a_node_is_unhealthy_and_says_which(m
     (failed,) = [check for check in health.checks if not check.is_ok]
     assert failed.name in missing
     assert health.message.startswith(failed.name)
+
+
+async def test_a_process_that_hangs_does_not_run():
+    async with checked(*CHECKED) as (monitor, system):
+        await suspend((CHECKED[0], system))
+        await asyncio.sleep(61.0)
+
+        assert (await get_health(monitor)).status is HealthStatus.UNHEALTHY
 
 
 async def test_a_routing_server_that_does_not_answer_is_a_failure():
