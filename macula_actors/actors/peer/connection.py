@@ -138,6 +138,10 @@ class PeerConnection(GenServer):
         send_after(self.config.handshake_timeout, self.actor_ref, _GreetingTimeout())
         return Continue(start)
 
+    def round_trip_now(self) -> float | None:
+        """Return how long a ping and its answer take, in seconds; None: no ping was answered yet."""
+        return None if self.peer is None else self._upkeep.liveness.rtt
+
     # The way to a connection
 
     @override

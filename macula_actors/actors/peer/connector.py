@@ -13,6 +13,7 @@ from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.peer.connection import DialTo, PeerConnection
 from macula_actors.actors.peer.gateways import Gateways, Kept
 from macula_actors.config import MeshConfig
+from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.contact import Contact, Key
 from macula_actors.core.peer.pool import ConnectionPool
@@ -42,6 +43,7 @@ from macula_actors.errors import (
     RealmMismatchError,
     SelfDialError,
 )
+from macula_actors.messages.asking import told_now
 from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEERS_SUP, PUBSUB_HANDLER
 from macula_actors.messages.peer import (
     Announce,
@@ -190,6 +192,12 @@ class PeerConnector(GenServer):
     def peers(self) -> tuple[PeerUp, ...]:
         """Return the connections that there are, oldest first."""
         return tuple(self._known.values())
+
+    def round_trip_now(self, node_id: NodeId) -> float | None:
+        """Return the round trip to ``node_id`` in seconds, where there is a connection, and it is known."""
+        state = self.pool.state(Contact(None, node_id))
+        seconds: float | None = told_now(state.connection, "round_trip_now") if isinstance(state, Live) else None
+        return seconds
 
     def statistics(self) -> ConnectorStats:
         """Return its counts."""

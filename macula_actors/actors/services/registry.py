@@ -13,11 +13,12 @@ from macula_actors.config import ServiceConfig
 from macula_actors.core.kademlia.keys import KeyKind, key_of
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.provider import Provider, providers_in
-from macula_actors.core.rpc.selector import Selector
+from macula_actors.core.rpc.selector import Selector, Strategy
 from macula_actors.core.rpc.service_book import REST, Cached, Service, ServiceBook
 from macula_actors.errors import MaculaError
 from macula_actors.messages.advertisement import Changed
-from macula_actors.messages.names import ADVERTISEMENT_MANAGER, TABLES
+from macula_actors.messages.asking import told_now
+from macula_actors.messages.names import ADVERTISEMENT_MANAGER, PEER_CONNECTOR, TABLES
 from macula_actors.messages.service_registry import (
     AdvertiseLocal,
     Choose,
@@ -249,7 +250,16 @@ class ServiceRegistry(GenServer):
 
     def _ordered(self, procedure: str, providers: tuple[Provider, ...]) -> tuple[Provider, ...]:
         others = tuple(provider for provider in providers if provider.node_id != self._node_id)
-        return others if len(others) == 1 else self._selector.order(others, procedure, self._system.random)
+        if len(others) == 1:
+            return others
+        return self._selector.order(others, procedure, self._system.random, self._round_trips(others))
+
+    def _round_trips(self, providers: tuple[Provider, ...]) -> dict[NodeId, float]:
+        """Return the round trips that are known, if it is by them that providers are chosen."""
+        if self._config.strategy is not Strategy.CLOSEST:
+            return {}
+        found = {each.node_id: told_now(PEER_CONNECTOR, "round_trip_now", each.node_id) for each in providers}
+        return {node_id: seconds for node_id, seconds in found.items() if seconds is not None}
 
     def _key_of(self, procedure: str) -> NodeId:
         return key_of(KeyKind.PROCEDURE, procedure, realm=self._config.realm, security=self._config.security)
