@@ -262,7 +262,7 @@ class _Calling:
             failed: dict[NodeId, None] = {}
             self._failed(plan, first, error, failed)
             return await self._carry_out(plan, providers, failed)
-        self._count(Path.DIRECT, is_carried=True)
+        self._count(first.path, is_carried=True)
         return traced
 
     async def _plan(
@@ -343,7 +343,7 @@ class _Calling:
         now = self._system.now()
         deadline, options = now + timeout, self._options
         route = RouteOut(provider.node_id, self._call(deadline, now), deadline, options.json, options.max_hops, via)
-        reply = await self.ask(route)
+        reply = await self.ask(route, provider.contact)
         result = self._result_in(reply, provider.contact, timeout)
         nodes = tuple(map(NodeId.normalize, reply.path or (provider.node_id,)))
         return Traced(result, Path.ROUTED if via is None else Path.RELAY, nodes)
@@ -361,15 +361,17 @@ class _Calling:
                 tried.append((str(gateway), error))
         raise NoRouteError(str(provider.contact), tuple(tried))
 
-    async def ask(self, asked: LocalCall | RouteOut | Locate) -> Any:
-        """Return what RpcHandler answers; while there is none, it is given the time to be restarted."""
+    async def ask(self, asked: LocalCall | RouteOut | Locate, whom: object = _OWN) -> Any:
+        """Return what RpcHandler answers for ``whom``; while there is none, it is given the time to be restarted."""
         deadline = self._deadline if isinstance(asked, Locate) else asked.deadline
         while True:
             left = deadline - self._system.now()
             try:
                 return await ask(self.server(RPC_HANDLER), asked, max(left + GRACE, 0.0))
             except NoAnswerError as error:
-                raise CallTimeoutError(_OWN, self._timeout) from error
+                if isinstance(asked, RouteOut):  # an own handler has a while to clean up
+                    cast(self.server(RPC_HANDLER), GivenUp(self._call_id))
+                raise CallTimeoutError(str(whom), self._timeout) from error
             except MailboxFullError as error:
                 raise OverloadedError("calls at this node", error.bound) from error
             except CallError as error:

@@ -10,16 +10,12 @@ from typing import Final, NamedTuple
 
 from macula_actors.core.endpoint import Endpoint
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.peer.close_codes import CloseCode
 from macula_actors.core.peer.handshake import PeerInfo
 from macula_actors.core.rpc.names import validate_procedure
-from macula_actors.core.wire.messages import Message, PubsubRoute, Reply, RpcRoute
-from macula_actors.errors import CallTimeoutError, ConnectionLostError, OverloadedError
+from macula_actors.core.wire.messages import PubsubRoute, Reply, RpcRoute
 from macula_actors.messages.peer import Inbound
 from macula_actors.messages.service_registry import LocalHandler
-from supervisors import CallError, Ref, Server, System, call
-from supervisors import CallTimeoutError as NoAnswerError
-from supervisors import OverloadedError as MailboxFullError
+from supervisors import CallError, Ref, Server, call
 
 __all__ = [
     "GATEWAY_CAPABILITY",
@@ -66,7 +62,6 @@ __all__ = [
     "is_healthy",
     "is_ready",
     "register_handler",
-    "relay",
     "unregister_handler",
 ]
 
@@ -417,31 +412,6 @@ async def get_rpc_stats(server: Server) -> GatewayRpcStats:
 
 
 # What is asked of GatewayMesh
-
-
-async def relay(server: Server, route: RpcRoute, sender: NodeId, deadline: float) -> Message:
-    """Send ``route`` over the session with its destination and return what that node answers.
-
-    Cancelling it cuts the stream: the node hears that nobody waits. Arguments as of `Relay`.
-
-    Raises:
-        NoRouteError: there is no session with that node: nothing was sent.
-        OverloadedError: too much is being relayed, in all or for ``sender``.
-        CallTimeoutError: no answer came by ``deadline``.
-        ConnectionLostError: the session, or who relays, ended meanwhile: it may have arrived or not.
-        LocalProtocolError: ``route`` is too large for a frame.
-        RefusedError: the node refused it.
-    """
-    timeout = deadline - System.current().now()
-    try:
-        reply: Message = await call(server, Relay(route, sender, deadline), max(timeout + GRACE, 0.0))
-    except NoAnswerError as error:
-        raise CallTimeoutError(str(route.destination_node_id), timeout) from error
-    except MailboxFullError as error:
-        raise OverloadedError("messages for the relay", error.bound) from error
-    except CallError as error:
-        raise ConnectionLostError("local", CloseCode.INTERNAL, f"what relayed the message ended: {error}") from error
-    return reply
 
 
 async def has_session(server: Server, node_id: NodeId) -> bool:

@@ -46,10 +46,10 @@ __all__ = [
     "SetAccepting",
     "SetDenied",
     "address",
-    "carrier_error",
     "close_connection",
     "deny",
     "gateways",
+    "outcome_in",
     "peers",
     "peers_in",
     "request",
@@ -336,11 +336,22 @@ async def _exchange(
     except NoAnswerError as error:
         raise CallTimeoutError(str(contact), timeout) from error
     except CallError as error:
-        raise carrier_error(error) from error
+        raise _carrier_error(error) from error
     return reply
 
 
-def carrier_error(error: CallError) -> MaculaError:
+def outcome_in(answer: RequestId) -> Message | MaculaError | None:
+    """Return what a `Request`, or another that a connection answers, was answered with, or why it was not."""
+    try:
+        reply: Message | None = answer.result()
+    except MaculaError as error:
+        return error.with_traceback(None)  # the connection has it as its exit reason: frames would keep this process
+    except CallError as error:
+        return _carrier_error(error)
+    return reply
+
+
+def _carrier_error(error: CallError) -> MaculaError:
     """Return what who sends a message is told when the processes that carry it fail with ``error``."""
     if isinstance(error, MailboxFullError):
         return OverloadedError("messages for the connector", error.bound)

@@ -166,7 +166,7 @@ def route_or_deliver(outside, name, local_id, envelope, nodes):
     match decision_of(outside, local_id, envelope, closest):
         case Deliver():
             return Atom("deliver"), envelope[name], envelope[b"payload"]
-        case ForwardTo(contacts, route):
-            return Atom("forward"), terms[contacts[0].node_id], {**envelope, b"hop_count": route.hop_count}
+        case ForwardTo(contacts):
+            return Atom("forward"), terms[contacts[0].node_id], {**envelope, b"hop_count": envelope[b"hop_count"] + 1}
         case refused:
             raise ValueError(refused)

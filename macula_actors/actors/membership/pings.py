@@ -10,12 +10,11 @@ from macula_actors.core.peer.contact import Contact
 from macula_actors.core.peer.deadlines import Deadlines
 from macula_actors.core.wire.encoder import encode
 from macula_actors.core.wire.messages import Message, SwimPing, SwimPingReq
-from macula_actors.errors import MaculaError
 from macula_actors.messages.names import PEER_CONNECTOR
-from macula_actors.messages.peer import Exchange, Request, carrier_error
-from supervisors import CallError, From, RequestId, System, send_request
+from macula_actors.messages.peer import Exchange, Request
+from supervisors import From, RequestId, System, send_request
 
-__all__ = ["Asked", "Pings", "Relayed", "outcome_of"]
+__all__ = ["Asked", "Pings", "Relayed"]
 
 MS: Final = 1000  # milliseconds in a second
 SEQUENCE_NUMBERS: Final = 2**32
@@ -102,14 +101,3 @@ class Pings:
     def _next_sequence(self) -> int:
         self._sequence = (self._sequence + 1) % SEQUENCE_NUMBERS
         return self._sequence
-
-
-def outcome_of(reqid: RequestId) -> Message | MaculaError:
-    """Return what was answered, or why nothing was."""
-    try:
-        reply: Message = reqid.result()
-    except MaculaError as error:
-        return error.with_traceback(None)  # the connection has it as its exit reason: frames would keep this process
-    except CallError as error:
-        return carrier_error(error)
-    return reply

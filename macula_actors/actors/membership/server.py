@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from macula_actors.actors.alarm import Alarm
 from macula_actors.actors.membership.peer_book import PeerBook
-from macula_actors.actors.membership.pings import Asked, Pings, Relayed, outcome_of
+from macula_actors.actors.membership.pings import Asked, Pings, Relayed
 from macula_actors.config import MembershipConfig
 from macula_actors.core.kademlia.exchange import Verdict, verdict_of
 from macula_actors.core.kademlia.node_id import NodeId
@@ -32,6 +32,7 @@ from macula_actors.messages.peer import (
     Inbound,
     PeerDown,
     PeerUp,
+    outcome_in,
     peers_in,
 )
 from macula_actors.messages.routing_server import Learned
@@ -119,7 +120,7 @@ class Membership(GenServer):
             case Response(reqid):
                 asked = self._pings.take(reqid)
                 if asked is not None:
-                    self._answered(asked, outcome_of(reqid))
+                    self._answered(asked, outcome_in(reqid))
             case Down(_, Ref() as connection, _):
                 self._down(connection)
             case _Due():
@@ -208,7 +209,7 @@ class Membership(GenServer):
                 case Alive() | Suspected():
                     pass
 
-    def _answered(self, asked: Asked | Relayed, outcome: Message | MaculaError) -> None:
+    def _answered(self, asked: Asked | Relayed, outcome: Message | MaculaError | None) -> None:
         if isinstance(outcome, SwimAck):
             self._acked(asked.target, outcome)
         if isinstance(asked, Relayed):
@@ -222,7 +223,7 @@ class Membership(GenServer):
         self._carry_out(self.detector.acked(target, incarnation, self._system.now()))
         self._hear(ack.gossip)
 
-    def _unanswered(self, target: NodeId, outcome: Message | MaculaError) -> None:
+    def _unanswered(self, target: NodeId, outcome: Message | MaculaError | None) -> None:
         """Have a member probed by others, unless ``outcome`` came from it, or is the fault of this node.
 
         No route: the connection is gone, which is told soon, or the connector has started anew.
@@ -233,7 +234,7 @@ class Membership(GenServer):
             case _:
                 self.detector.abandoned(target)
 
-    def _relayed(self, relayed: Relayed, outcome: Message | MaculaError) -> None:
+    def _relayed(self, relayed: Relayed, outcome: Message | MaculaError | None) -> None:
         if isinstance(outcome, SwimAck):
             gossip = self.detector.gossip_for(relayed.asker, relayed.target)
             relayed.from_.reply(replace(outcome, seq=relayed.seq, node_id=relayed.target, gossip=gossip))

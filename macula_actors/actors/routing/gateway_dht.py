@@ -23,10 +23,9 @@ from macula_actors.errors import (
 )
 from macula_actors.messages.gateway_dht import DhtMessage, LookUpThere, QueryPeer
 from macula_actors.messages.names import PEER_CONNECTOR, ROUTING_SERVER
-from macula_actors.messages.peer import Exchange, Inbound, PeerDown, PeerUp, Request, carrier_error
+from macula_actors.messages.peer import Exchange, Inbound, PeerDown, PeerUp, Request, outcome_in
 from macula_actors.messages.routing_server import HandleMessage, Learned, LookUpValue, Touch
 from supervisors import (
-    CallError,
     From,
     GenServer,
     NoReply,
@@ -99,7 +98,7 @@ class GatewayDHT(GenServer):
     def handle_info(self, info: object) -> None:
         match info:
             case Response(reqid) if reqid in self._queries:
-                _answer(self._queries.pop(reqid), _outcome(reqid))
+                _answer(self._queries.pop(reqid), outcome_in(reqid))
             case Response():
                 pass  # too late
             case _Expired():
@@ -161,16 +160,6 @@ def _to_routing(from_: From, request: HandleMessage | LookUpValue) -> NoReply | 
         return Refuse(RefusedError(UNAVAILABLE, "the routing server is being restarted"))
     forward(from_, server, request)
     return NoReply()
-
-
-def _outcome(reqid: RequestId) -> Message | MaculaError | None:
-    try:
-        reply: Message | None = reqid.result()
-    except MaculaError as error:
-        return error
-    except CallError as error:
-        return carrier_error(error)
-    return reply
 
 
 def _tell(contact: Contact, outcome: Message | MaculaError | None) -> None:

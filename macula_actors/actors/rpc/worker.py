@@ -4,31 +4,22 @@ Erlang: macula_rpc_executor, macula_rpc_routing. What a handler raises is an ans
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from typing_extensions import override
 
 from macula_actors.actors.rpc.jobs import Announce, Forward, Idle, Invoke, Job, answer_to
 from macula_actors.config import RpcConfig
 from macula_actors.core.kademlia.node_id import NodeId
-from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.arguments import decode, encode
 from macula_actors.core.rpc.failure import Code, failure, failure_of, handler_failure, through
-from macula_actors.core.rpc.routing import Decision, ForwardTo, decide
-from macula_actors.core.rpc.routing import Refuse as RefuseRoute
-from macula_actors.core.wire.messages import Failure, Message, Reply, RpcRoute
-from macula_actors.errors import (
-    ConnectionLostError,
-    LocalProtocolError,
-    MaculaError,
-    NoRouteError,
-    OverloadedError,
-    RefusedError,
-    RemoteProtocolError,
-)
-from macula_actors.messages.gateway import CallForClient, relay
+from macula_actors.core.rpc.forwarding import FindCloser, Forwarding, Offer, OverSession, forwarding
+from macula_actors.core.wire.encoder import encode as encode_message
+from macula_actors.core.wire.messages import Failure, Reply, RpcRoute
+from macula_actors.errors import LocalProtocolError, MaculaError, RemoteProtocolError
+from macula_actors.messages.gateway import CallForClient, Relay
 from macula_actors.messages.handling import handled_until
 from macula_actors.messages.names import (
     GATEWAY_MESH,
@@ -38,7 +29,7 @@ from macula_actors.messages.names import (
     RPC_HANDLER,
     SERVICE_REGISTRY,
 )
-from macula_actors.messages.peer import request
+from macula_actors.messages.peer import Exchange, Request, outcome_in
 from macula_actors.messages.routing_server import closest_now, find_closest
 from macula_actors.messages.rpc import left_ms
 from macula_actors.messages.service_registry import GetHandler, LocalHandler, handler_now
@@ -61,7 +52,6 @@ from supervisors import (
     whereis,
 )
 from supervisors import OverloadedError as MailboxFullError
-from supervisors import Reply as Answer
 
 __all__ = ["RpcWorker"]
 
@@ -72,6 +62,17 @@ _LATER: Final = NoReply()  # the answer
 _RAISED: Final = (Exception, BaseExceptionGroup, SystemExit)
 
 
+class _LookingUp(NamedTuple):
+    job: Job
+    work: Invoke
+
+
+class _Passing(NamedTuple):
+    job: Job
+    work: Forward
+    steps: Forwarding
+
+
 class RpcWorker(GenServer):
     """Answers a `Job`, then tells RpcHandler that it is idle. A call that is cancelled ends it."""
 
@@ -80,37 +81,49 @@ class RpcWorker(GenServer):
         self._config = config
         self._system = System.current()
         self._node_id = config.identity.node_id
-        self._looked_up: dict[RequestId, tuple[Job, Invoke]] = {}
         self._job: Job | None = None  # what it does
+        self._asked: dict[RequestId, _LookingUp | _Passing] = {}  # what it waits for
 
     @override
-    def handle_call(self, request: object, from_: From) -> "NoReply | Awaitable[Answer | NoReply]":
+    def handle_call(self, request: object, from_: From) -> NoReply | Awaitable[NoReply]:
         if not isinstance(request, Job):
             raise UnexpectedRequestError(request)
         self._job, work = request, request.work
         if isinstance(work, Forward):
-            return self._forward(request, work)
+            return self._forward(request, work) or _LATER
         handler = handler_now(SERVICE_REGISTRY, work.call.procedure)
         if handler is not None:
             return self._invoke(request, work, handler) or _LATER
         asked = send_request(SERVICE_REGISTRY, GetHandler(work.call.procedure))
-        self._looked_up[asked] = (request, work)
+        self._asked[asked] = _LookingUp(request, work)
         return _LATER
 
     @override
     def handle_cast(self, request: object) -> None:
         if not isinstance(request, Announce):
             raise UnexpectedRequestError(request)
-        if not self._looked_up:
+        if self._job is None:
             cast(RPC_HANDLER, Idle(self.actor_ref, None))
 
     @override
     def handle_info(self, info: object) -> Awaitable[NoReply] | None:
         if not isinstance(info, Response):
             raise UnexpectedRequestError(info)
-        job, work = self._looked_up.pop(info.reqid)
+        match self._asked.pop(info.reqid):
+            case _LookingUp(job, work):
+                return self._looked_up(job, work, info.reqid)
+            case _Passing() as passing:
+                return self._go_on(passing, outcome_in(info.reqid))
+
+    def job_now(self) -> Job | None:
+        """Return what it does, for a RpcHandler that has started anew."""
+        return self._job
+
+    # An own handler
+
+    def _looked_up(self, job: Job, work: Invoke, answer: RequestId) -> Awaitable[NoReply] | None:
         try:
-            handler: LocalHandler | None = info.reqid.result()
+            handler: LocalHandler | None = answer.result()
         except CallError as error:
             failed = failure(Code.UNAVAILABLE, f"the service registry is not there: {error}")
             self._answer(job, self._failed(work, failed))
@@ -119,12 +132,6 @@ class RpcWorker(GenServer):
             return self._invoke(job, work, handler)
         self._without_handler(job, work)
         return None
-
-    def job_now(self) -> Job | None:
-        """Return what it does, for a RpcHandler that has started anew."""
-        return self._job
-
-    # An own handler
 
     def _invoke(self, job: Job, work: Invoke, handler: LocalHandler) -> Awaitable[NoReply] | None:
         """Have ``handler`` run, and answer; if it has to be waited for, return what does both."""
@@ -199,118 +206,82 @@ class RpcWorker(GenServer):
 
     # Another node
 
-    async def _forward(self, job: Job, work: Forward) -> Answer:
-        reply = await self._carry(work)
-        if reply.error is not None and work.previous_hop is not None:
-            reply = replace(reply, error=through(reply.error, self._node_id))
-        elif reply.path is not None and work.previous_hop is not None:
-            reply = replace(reply, path=(self._node_id, *reply.path))
-        self._done(job)
-        return Answer(answer_to(work, reply, self._node_id))
+    def _forward(self, job: Job, work: Forward) -> Awaitable[NoReply] | None:
+        """Pass it on. What others answer meanwhile comes as `Response`."""
+        steps = forwarding(
+            self._node_id,
+            work.route,
+            previous_hop=work.previous_hop,
+            via=work.via,
+            connected=work.connected,
+            has_sessions=whereis(GATEWAY_MESH) is not None,
+            is_over=lambda: self._system.now() >= work.deadline,
+        )
+        return self._go_on(_Passing(job, work, steps), None)
 
-    async def _carry(self, work: Forward) -> Reply:
+    def _go_on(self, passing: "_Passing", outcome: object) -> Awaitable[NoReply] | None:
+        """Do what is to be done after ``outcome``, until something has to be waited for."""
+        steps = passing.steps
         try:
-            return await self._send(work)
-        except TimeoutError:
-            failed = failure(Code.TIMEOUT)
+            while True:
+                step = steps.throw(outcome) if isinstance(outcome, MaculaError) else steps.send(outcome)
+                if isinstance(step, FindCloser):
+                    outcome = closest_now(ROUTING_SERVER, step.destination, CANDIDATES)
+                    if not outcome:
+                        return self._find_closer(passing, step.destination)
+                else:
+                    try:
+                        self._asked[self._send(passing.work, step)] = passing
+                    except LocalProtocolError as error:
+                        outcome = error
+                    else:
+                        return None
+        except StopIteration as stop:
+            self._passed(passing, stop.value)
         except MaculaError as error:
-            failed = failure_of(error)
-        return Reply(call_id=work.call.call_id, error=failed)
-
-    async def _send(self, work: Forward) -> Reply:
-        """Pass ``work`` on to whoever takes it first; return what that one answers."""
-        if work.via is not None:
-            return await self._offer(work, (work.via,), work.route)
-        destination = NodeId.normalize(work.route.destination_node_id)
-        if destination in work.connected or whereis(GATEWAY_MESH) is not None:
-            match self._decide(work, (Contact(None, destination),)):
-                case ForwardTo(contacts, route):
-                    reply = await self._send_straight(work, contacts, route)
-                    if reply is not None:
-                        return reply
-                case RefuseRoute(code):
-                    return Reply(call_id=work.call.call_id, error=failure(code))
-        match self._decide(work, await self._closest(destination, work.deadline)):
-            case ForwardTo(contacts, route):
-                # who is nearer still but has to be dialled may be silent, and that takes time
-                first = sorted(contacts, key=lambda each: each.node_id not in work.connected)
-                return await self._offer(work, first, route)
-            case RefuseRoute(Code.MAX_HOPS_EXCEEDED as code):
-                return Reply(call_id=work.call.call_id, error=failure(code))
-            case _:
-                raise NoRouteError(str(destination))
-
-    @staticmethod
-    async def _closest(destination: NodeId, deadline: float) -> Sequence[Contact]:
-        """Return the next hops to look at. A routing server that is being restarted is waited for."""
-        closest = closest_now(ROUTING_SERVER, destination, CANDIDATES)
-        if closest:
-            return closest
-        async with asyncio.timeout_at(deadline):
-            return await find_closest(ROUTING_SERVER, destination, CANDIDATES)
-
-    def _decide(self, work: Forward, candidates: Sequence[Contact]) -> Decision:
-        decision = decide(self._node_id, work.route, candidates, work.previous_hop)
-        if work.previous_hop is None and isinstance(decision, ForwardTo):
-            return replace(decision, route=work.route)  # the way to the first hop does not count
-        return decision
-
-    async def _send_straight(self, work: Forward, contacts: Sequence[Contact], route: RpcRoute) -> Reply | None:
-        """Send it to the destination over a session or a connection; None if there is none, or it does not carry it."""
-        if whereis(GATEWAY_MESH) is not None:
-            sender = work.previous_hop or self._node_id
-            try:
-                return _reply_in(await relay(GATEWAY_MESH, self._aged(route, work), sender, work.deadline), work)
-            except (NoRouteError, ConnectionLostError):
-                pass  # there is no session, or it has just ended
-        if NodeId.normalize(route.destination_node_id) in work.connected:
-            try:
-                return await self._offer(work, contacts, route)
-            except NoRouteError:
-                pass  # another node may know a better way
+            self._not_passed(passing, failure_of(error))
         return None
 
-    async def _offer(self, work: Forward, contacts: Sequence[Contact], route: RpcRoute) -> Reply:
-        """Give it to the first of ``contacts`` that takes it; only connecting to it is hurried: nothing is done twice.
+    async def _find_closer(self, passing: "_Passing", destination: NodeId) -> NoReply:
+        """Go on with the next hops that a routing server knows, which may have to be restarted before."""
+        try:
+            async with asyncio.timeout_at(passing.work.deadline):
+                found = await find_closest(ROUTING_SERVER, destination, CANDIDATES)
+        except TimeoutError:
+            self._not_passed(passing, failure(Code.TIMEOUT))
+        except MaculaError as error:
+            self._not_passed(passing, failure_of(error))
+        else:
+            self._go_on(passing, found)
+        return _LATER
 
-        Raises:
-            LocalProtocolError: it can't be sent.
-            RefusedError, OverloadedError: the destination itself does not take it.
-            CallTimeoutError: it was taken, but not answered in time.
-            NoRouteError: none took it.
-        """
-        destination = NodeId.normalize(route.destination_node_id)
-        tried: list[tuple[str, Exception]] = []
-        for contact in contacts:
-            left = work.deadline - self._system.now()
-            aged = self._aged(route, work)
-            try:
-                return _reply_in(await request(PEER_CONNECTOR, contact, aged, left, connect_timeout=left / 2), work)
-            except MaculaError as error:
-                if isinstance(error, LocalProtocolError) or self._system.now() >= work.deadline:
-                    raise
-                if _has_refused(error) and contact.node_id == destination:
-                    raise  # it would, whoever brought it
-                tried.append((str(contact), error))
-        raise NoRouteError(str(destination), tuple(tried))
+    def _send(self, work: Forward, step: Offer | OverSession) -> RequestId:
+        """Send it as ``step`` says, with the time that is left."""
+        now, route = self._system.now(), work.route
+        sent = RpcRoute(
+            destination_node_id=route.destination_node_id,
+            source_node_id=route.source_node_id,
+            payload_type=route.payload_type,
+            payload=replace(work.call, timeout=left_ms(work.deadline, now)),
+            hop_count=step.hop_count,
+            max_hops=route.max_hops,
+        )
+        if isinstance(step, OverSession):
+            return send_request(GATEWAY_MESH, Relay(sent, work.previous_hop or self._node_id, work.deadline))
+        exchange = Exchange(encode_message(sent), work.deadline, wants_reply=True)
+        return send_request(PEER_CONNECTOR, Request(step.contact, exchange, connect_by=(now + work.deadline) / 2))
 
-    def _aged(self, route: RpcRoute, work: Forward) -> RpcRoute:
-        """Return ``route`` with the time that is left in its call."""
-        left = left_ms(work.deadline, self._system.now())
-        return replace(route, payload=replace(work.call, timeout=left))
+    def _not_passed(self, passing: "_Passing", failed: Failure) -> None:
+        self._passed(passing, Reply(call_id=passing.work.call.call_id, error=failed))
 
-
-def _reply_in(answer: Message, work: Forward) -> Reply:
-    match answer:
-        case RpcRoute(payload=Reply() as reply) if reply.call_id == work.call.call_id:
-            return reply
-        case _:
-            raise RemoteProtocolError("bad_answer", "a call was answered with something else than its reply")
-
-
-def _has_refused(error: MaculaError) -> bool:
-    """Tell whether the peer has answered that it does not take what it was sent."""
-    return isinstance(error, RefusedError) or (isinstance(error, OverloadedError) and error.limit is None)
+    def _passed(self, passing: "_Passing", reply: Reply) -> None:
+        if passing.work.previous_hop is None:
+            pass  # the path is of the nodes behind this one
+        elif reply.error is not None:
+            reply = replace(reply, error=through(reply.error, self._node_id))
+        elif reply.path is not None:
+            reply = replace(reply, path=(self._node_id, *reply.path))
+        self._answer(passing.job, reply)
 
 
 def _is_being_ended() -> bool:

@@ -206,13 +206,17 @@ def first_attempt(
 ) -> Attempt | None:
     """Return what the first `CallPlan.next` says, where that is plain without a plan; else None.
 
-    It is if the first provider can be dialled, and by another path, too. No provider counts as connected.
+    It is if nothing depends on who is connected: the first provider can be dialled, or is not to be called directly,
+    and it is the only one, or can be called by another path, too. No provider counts as connected.
     """
-    if not providers or providers[0].endpoint is None or now >= deadline:
+    if not providers or now >= deadline:
         return None
-    if Path.DIRECT not in paths or Path.ROUTED not in paths:
+    first = providers[0]
+    ways = _ways(first, paths, ())
+    has_others = len(providers) > 1
+    if not ways or (ways[0] is not Path.DIRECT and Path.DIRECT in paths) or (has_others and len(ways) == 1):
         return None
-    return Attempt(providers[0], Path.DIRECT, (deadline - now) / 2)
+    return Attempt(first, ways[0], (deadline - now) / min(len(ways), 2))
 
 
 def validate_paths(paths: Collection[Path]) -> None:

@@ -4,7 +4,7 @@ Erlang: macula_rpc_routing, macula_pubsub_routing: alike, and what they routed w
 """
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar, overload
 
 from macula_actors.core.kademlia.node_id import NodeId
@@ -17,7 +17,6 @@ __all__ = ["MAX_HOPS", "Decision", "Deliver", "EventDecision", "ForwardTo", "Ref
 MAX_HOPS: Final = 255  # that the wire carries
 
 Payload_co = TypeVar("Payload_co", covariant=True)
-Route_co = TypeVar("Route_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,10 @@ class Deliver(Generic[Payload_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardTo(Generic[Route_co]):
-    """Send ``route`` to the first of ``contacts`` that takes it: at least one, nearest to the destination first."""
+class ForwardTo:
+    """Send it on, with a hop more, to the first of ``contacts`` that takes it: at least one, nearest first."""
 
     contacts: tuple[Contact, ...]
-    route: Route_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,8 @@ class Refuse:
     code: Code
 
 
-Decision: TypeAlias = Deliver[Call | Reply] | ForwardTo[RpcRoute] | Refuse
-EventDecision: TypeAlias = Deliver[Publish] | ForwardTo[PubsubRoute] | Refuse
+Decision: TypeAlias = Deliver[Call | Reply] | ForwardTo | Refuse
+EventDecision: TypeAlias = Deliver[Publish] | ForwardTo | Refuse
 
 
 @overload
@@ -60,7 +58,7 @@ def decide(
 
 def decide(
     local_id: NodeId, route: RpcRoute | PubsubRoute, candidates: Iterable[Contact], previous_hop: NodeId | None = None
-) -> Deliver[Call | Reply | Publish] | ForwardTo[RpcRoute | PubsubRoute] | Refuse:
+) -> Deliver[Call | Reply | Publish] | ForwardTo | Refuse:
     """Return what the node ``local_id`` does with ``route``.
 
     Each hop is strictly nearer to the destination by XOR than the one before, so no node sees a call or an event twice.
@@ -81,7 +79,7 @@ def decide(
     contacts = _nearer(candidates, destination, local_id, seen)
     if not contacts:
         return Refuse(Code.NO_ROUTE)
-    return ForwardTo(contacts, replace(route, hop_count=route.hop_count + 1))
+    return ForwardTo(contacts)
 
 
 def validate_max_hops(max_hops: int) -> None:

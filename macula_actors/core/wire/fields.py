@@ -213,7 +213,7 @@ class ListOf(Kind):
 class Record(Kind):
     """A message, or part of one, as a map inside another: of the first of ``classes`` whose required fields it has."""
 
-    def __init__(self, *classes: type[Any]) -> None:
+    def __init__(self, *classes: Any) -> None:
         self._classes = classes
 
     @override
@@ -221,8 +221,16 @@ class Record(Kind):
         """Return the fields of the map ``value`` as an instance of one of the classes."""
         if not isinstance(value, dict):
             raise ValueError  # noqa: TRY004 -- the one error of kinds
-        fitting = (cls for cls in self._classes if _has_required(cls, value))
-        return read(next(fitting, self._classes[0]), value)
+        return codec_of(self._fitting(value)).read(value)
+
+    def _fitting(self, fields: Mapping[str | bytes, Value]) -> Any:
+        for cls in self._classes if len(self._classes) > 1 else ():
+            for key, name in codec_of(cls).required:
+                if key not in fields and name not in fields:
+                    break
+            else:
+                return cls
+        return self._classes[0]
 
     @override
     def write(self, value: object) -> Value:
@@ -244,10 +252,6 @@ class Record(Kind):
 
 def _is_plain(cls: Any) -> bool:
     return codec_of(cls).is_plain
-
-
-def _has_required(cls: Any, fields: Mapping[str | bytes, Value]) -> bool:
-    return all(key in fields or name in fields for key, name in codec_of(cls).required)
 
 
 class AnyValue(Kind):

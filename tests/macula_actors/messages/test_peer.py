@@ -1,5 +1,5 @@
-from macula_actors.actors.membership.pings import outcome_of
-from macula_actors.errors import OverloadedError
+from macula_actors.errors import ConnectionLostError, OverloadedError
+from macula_actors.messages.peer import outcome_in
 from supervisors import GenServer, Refuse, send_request
 from supervisors.testing import wait_until_idle
 
@@ -13,6 +13,13 @@ async def test_an_outcome_that_is_an_error_keeps_no_frame_alive(system):
     asked = send_request(await system.start(Full), "ping")
     await wait_until_idle(system)
 
-    outcome = outcome_of(asked)
+    outcome = outcome_in(asked)
 
     assert (type(outcome), outcome.__traceback__) == (OverloadedError, None)
+
+
+async def test_without_who_carries_it_the_connection_is_lost(system):
+    asked = send_request("nobody", "ping")
+    await wait_until_idle(system)
+
+    assert isinstance(outcome_in(asked), ConnectionLostError)
