@@ -18,7 +18,7 @@ from macula_actors.core.rpc.failure import Code, failure, failure_of, handler_fa
 from macula_actors.core.rpc.forwarding import FindCloser, Forwarding, Offer, OverSession, forwarding
 from macula_actors.core.wire.encoder import encode as encode_message
 from macula_actors.core.wire.messages import Failure, Reply, RpcRoute
-from macula_actors.errors import LocalProtocolError, MaculaError, RemoteProtocolError
+from macula_actors.errors import MaculaError, RemoteProtocolError
 from macula_actors.messages.gateway import CallForClient, Relay
 from macula_actors.messages.handling import handled_until
 from macula_actors.messages.names import (
@@ -219,30 +219,25 @@ class RpcWorker(GenServer):
         )
         return self._go_on(_Passing(job, work, steps), None)
 
-    def _go_on(self, passing: "_Passing", outcome: object) -> Awaitable[NoReply] | None:
+    def _go_on(self, passing: _Passing, outcome: object) -> Awaitable[NoReply] | None:
         """Do what is to be done after ``outcome``, until something has to be waited for."""
         steps = passing.steps
         try:
             while True:
                 step = steps.throw(outcome) if isinstance(outcome, MaculaError) else steps.send(outcome)
-                if isinstance(step, FindCloser):
-                    outcome = closest_now(ROUTING_SERVER, step.destination, CANDIDATES)
-                    if not outcome:
-                        return self._find_closer(passing, step.destination)
-                else:
-                    try:
-                        self._asked[self._send(passing.work, step)] = passing
-                    except LocalProtocolError as error:
-                        outcome = error
-                    else:
-                        return None
+                if not isinstance(step, FindCloser):
+                    self._asked[self._send(passing.work, step)] = passing
+                    return None
+                outcome = closest_now(ROUTING_SERVER, step.destination, CANDIDATES)
+                if not outcome:
+                    return self._find_closer(passing, step.destination)
         except StopIteration as stop:
             self._passed(passing, stop.value)
         except MaculaError as error:
             self._not_passed(passing, failure_of(error))
         return None
 
-    async def _find_closer(self, passing: "_Passing", destination: NodeId) -> NoReply:
+    async def _find_closer(self, passing: _Passing, destination: NodeId) -> NoReply:
         """Go on with the next hops that a routing server knows, which may have to be restarted before."""
         try:
             async with asyncio.timeout_at(passing.work.deadline):
@@ -271,10 +266,10 @@ class RpcWorker(GenServer):
         exchange = Exchange(encode_message(sent), work.deadline, wants_reply=True)
         return send_request(PEER_CONNECTOR, Request(step.contact, exchange, connect_by=(now + work.deadline) / 2))
 
-    def _not_passed(self, passing: "_Passing", failed: Failure) -> None:
+    def _not_passed(self, passing: _Passing, failed: Failure) -> None:
         self._passed(passing, Reply(call_id=passing.work.call.call_id, error=failed))
 
-    def _passed(self, passing: "_Passing", reply: Reply) -> None:
+    def _passed(self, passing: _Passing, reply: Reply) -> None:
         if passing.work.previous_hop is None:
             pass  # the path is of the nodes behind this one
         elif reply.error is not None:
