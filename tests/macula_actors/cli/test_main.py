@@ -19,6 +19,7 @@ class Interrupting:
         if name == sys.argv[1]:
             signal.raise_signal(signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
 sys.meta_path.insert(0, Interrupting())
 from macula_actors.cli.__main__ import main
 main()
