@@ -278,7 +278,7 @@ class _Calling:
             now=now,
             deadline=self._deadline,
             paths=paths,
-            connected=await self._connected(providers) if connected is None else connected,
+            connected=await self._connected(providers, paths) if connected is None else connected,
             max_attempts=self._options.max_attempts,
         )
 
@@ -310,10 +310,10 @@ class _Calling:
         if not is_final(error) and not isinstance(error, OverloadedError):
             failed[step.provider.node_id] = None
 
-    async def _connected(self, providers: tuple[Provider, ...]) -> frozenset[NodeId]:
-        """Return the providers that are connected, of those that can't be dialled."""
+    async def _connected(self, providers: tuple[Provider, ...], paths: Collection[Path]) -> frozenset[NodeId]:
+        """Return the providers that are connected, of those that can't be dialled, if one of ``paths`` goes there."""
         undialled = tuple(each.node_id for each in providers if each.endpoint is None)
-        if not undialled:
+        if not undialled or Path.DIRECT not in paths:
             return _NONE
         located: Located = await self.ask(Locate(undialled))
         return located.connected

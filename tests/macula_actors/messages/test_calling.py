@@ -742,6 +742,21 @@ async def test_each_hop_has_no_more_time_than_is_left(sum_of):
         assert all([await node.is_at_rest() for node in nodes])
 
 
+async def test_who_is_too_slow_is_reported_though_what_makes_calls_is_gone_meanwhile():
+    async with rpc_mesh() as mesh:
+        caller, _, provider = await mesh.chain(3)
+        provider.provide(ADD, never)
+        caller.finds(ADD, undialled(provider))
+        call = asyncio.create_task(caller.call(timeout=1.0, paths=[Path.ROUTED]))
+        await until(lambda: _is_busy(provider))
+        caller.system.unregister(RPC_HANDLER)
+
+        with pytest.raises(CallTimeoutError, match=f"no answer from {undialled(provider).contact} "):
+            await call
+
+        assert await caller.reported() == [(ADD, provider.node_id)]
+
+
 # Cancellation
 
 
