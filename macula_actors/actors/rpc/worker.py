@@ -15,7 +15,7 @@ from macula_actors.config import RpcConfig
 from macula_actors.core.kademlia.node_id import NodeId
 from macula_actors.core.rpc.arguments import decode, encode
 from macula_actors.core.rpc.failure import Code, failure, failure_of, handler_failure, through
-from macula_actors.core.rpc.forwarding import FindCloser, Forwarding, Offer, OverSession, forwarding
+from macula_actors.core.rpc.forwarding import FindCloser, Forwarding, Offer, OverSession, Step, forwarding
 from macula_actors.core.wire.encoder import encode as encode_message
 from macula_actors.core.wire.messages import Failure, Reply, RpcRoute
 from macula_actors.errors import MaculaError, RemoteProtocolError
@@ -224,7 +224,7 @@ class RpcWorker(GenServer):
         steps = passing.steps
         try:
             while True:
-                step = steps.throw(outcome) if isinstance(outcome, MaculaError) else steps.send(outcome)
+                step = _after(steps, outcome) if isinstance(outcome, MaculaError) else steps.send(outcome)
                 if not isinstance(step, FindCloser):
                     self._asked[self._send(passing.work, step)] = passing
                     return None
@@ -234,7 +234,7 @@ class RpcWorker(GenServer):
         except StopIteration as stop:
             self._passed(passing, stop.value)
         except MaculaError as error:
-            self._not_passed(passing, failure_of(error))
+            self._not_passed(passing, failure_of(error.with_traceback(None)))
         return None
 
     async def _find_closer(self, passing: _Passing, destination: NodeId) -> NoReply:
@@ -277,6 +277,14 @@ class RpcWorker(GenServer):
         elif reply.path is not None:
             reply = replace(reply, path=(self._node_id, *reply.path))
         self._answer(passing.job, reply)
+
+
+def _after(steps: Forwarding, error: MaculaError) -> Step:
+    """Return what ``steps`` do after ``error``. Connector and connection have it, too: it keeps no frame of them."""
+    try:
+        return steps.throw(error)
+    finally:
+        error.with_traceback(None)
 
 
 def _is_being_ended() -> bool:

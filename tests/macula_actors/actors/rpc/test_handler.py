@@ -1,11 +1,14 @@
 """RpcHandler and its workers, over real QUIC in a simulated network."""
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
+from macula_actors.core.peer.contact import Contact
 from macula_actors.core.rpc.call_plan import Path
 from macula_actors.core.wire.messages import Call, Cancel, Reply, RpcRoute
 from macula_actors.errors import (
@@ -587,6 +590,21 @@ async def test_killing_the_worker_that_passes_a_call_on_costs_that_call_and_canc
         assert isinstance(await made, NoRouteError)
         await asyncio.sleep(0.4)
         assert await provider.is_at_rest()
+
+
+async def test_a_worker_that_has_ended_is_kept_by_no_error_that_it_was_told():
+    async with rpc_mesh() as mesh:
+        caller, provider, other = await mesh.nodes(3)
+        caller.book.contacts = [Contact(other.contact.endpoint, provider.node_id)]  # which the connector remembers
+        for _ in range(2):
+            await outcome(caller.call_node(provider, paths=[Path.ROUTED]))
+        (ref,) = caller.workers()
+        worker = weakref.ref(ref._process.server)
+
+        await kill(ref)
+        gc.collect()
+
+        assert worker() is None
 
 
 async def test_a_hop_that_lets_a_call_wait_takes_that_from_its_time():
