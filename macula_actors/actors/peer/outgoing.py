@@ -49,7 +49,13 @@ class Outgoing:
         return stream_id in self._open
 
     def begin(self, exchange: Exchange, from_: From) -> None:
-        """Send ``exchange`` on a stream now or when there is one. ``from_`` gets the outcome, a refusal at once."""
+        """Send ``exchange`` on a stream now or when there is one. ``from_`` gets the outcome, a refusal at once.
+
+        What asks for an answer is not sent if who asked has ended meanwhile. Other messages are: they may be of use.
+        """
+        if exchange.wants_reply and not from_.is_waiting:
+            from_.close()
+            return
         waiting = _Open(exchange, from_)
         if not self._queue and self._start(waiting):
             return

@@ -65,3 +65,16 @@ async def test_exchanges_of_a_caller_that_has_ended_are_kept_nowhere(system):
         await asyncio.sleep(1.0)
 
         assert (len(outgoing), len(calls)) == (0, 0)
+
+
+@pytest.mark.parametrize(("wants_reply", "expected"), [(True, False), (False, True)])
+async def test_who_has_ended_before_it_is_sent_asks_nothing_but_what_it_tells_is_told(wants_reply, expected):
+    async with World("aioquic", is_simulated=True) as world:
+        owner, _ = await world.pair()
+        outgoing = Outgoing(owner.link, max_queued=8, max_queued_bytes=1000, ends_requests=True)
+        ended = asyncio.get_running_loop().create_future()
+        ended.cancel()
+
+        outgoing.begin(Exchange(HELLO, 60.0, wants_reply=wants_reply), From("x", None, ended, None))
+
+        assert bool(len(outgoing)) == expected

@@ -32,7 +32,8 @@ from macula_actors.messages.names import (
     SERVICE_REGISTRY,
 )
 from macula_actors.messages.peer import Abandoned
-from supervisors import GenServer, NoReply, Refuse, ServerDownError, UnexpectedRequestError
+from macula_actors.simulation.link import Link
+from supervisors import GenServer, NoReply, Refuse, ServerDownError, UnexpectedRequestError, sys
 from supervisors import Reply as Answer
 from tests.macula_actors.actors.rpc.nodes import ADD, rpc_mesh, undialled, until
 from tests.macula_actors.peers import never as never_answered
@@ -590,6 +591,41 @@ async def test_killing_the_worker_that_passes_a_call_on_costs_that_call_and_canc
         assert isinstance(await made, NoRouteError)
         await asyncio.sleep(0.4)
         assert await provider.is_at_rest()
+
+
+async def test_a_call_that_is_cancelled_before_there_is_a_connection_is_never_begun():
+    async with rpc_mesh(link=Link(latency=0.3)) as mesh:
+        caller, provider = await mesh.nodes(2)
+        begun = []
+        provider.provide(ADD, begun.append)
+        caller.knows(provider)
+        made = asyncio.create_task(caller.call_node(provider, "late", paths=[Path.ROUTED], timeout=9.0))
+        await busy(caller)
+
+        made.cancel()
+        await asyncio.sleep(6.0)
+
+        assert len(caller.node.connections) == 1
+        assert begun == []
+
+
+async def test_a_call_that_is_cancelled_while_its_hop_carries_nothing_is_never_begun():
+    async with rpc_mesh() as mesh:
+        caller, hop, provider = await mesh.chain(3)
+        begun = []
+        provider.provide(ADD, begun.append)
+        await caller.call_node(provider, "first", paths=[Path.ROUTED])
+        connector = hop.system.whereis(PEER_CONNECTOR)
+        await sys.suspend(connector)
+        made = asyncio.create_task(caller.call_node(provider, "late", paths=[Path.ROUTED], timeout=9.0))
+        await busy(hop)
+
+        made.cancel()
+        await asyncio.sleep(1.0)
+        await sys.resume(connector)
+        await asyncio.sleep(1.0)
+
+        assert begun == ["first"]
 
 
 async def test_a_worker_that_has_ended_is_kept_by_no_error_that_it_was_told():
